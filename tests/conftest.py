@@ -1,0 +1,20 @@
+"""Strictness for every test: no implicit dtype or rank promotion, and each annotated shape is checked."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook(["theodolite.core", "theodolite.envs", "theodolite.control", "theodolite.intent"], "beartype.beartype")
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture
+def key() -> jax.Array:
+    """One fixed key."""
+    return jax.random.key(0)

@@ -1,0 +1,3 @@
+"""Theodolite: the alignment literature, runnable."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""One short file per item: arms, seeds, metric, margin, verdict, figure."""

@@ -1,0 +1,1 @@
+"""Alignment Newsletter 17, July 2018."""

@@ -1,0 +1,55 @@
+"""Files that are either whole or absent: written under a temporary name, flushed to disk, renamed."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from theodolite.core.errors import UserError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path`; on success it takes the place of `path`, on failure it vanishes.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written; the old file, if any, is intact.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.fchmod(descriptor, 0o644)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        kept = "the previous file is intact" if path.exists() else "nothing was left behind"
+        raise UserError(f"{path} could not be written ({error.strerror or error}); {kept}. Free space or choose "
+                        "another folder, then run the same command again.") from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Replace `path` by `content`, in UTF-8, in one step."""
+    write_bytes(path, content.encode())
+
+
+def write_with(path: Path, write: Callable[[Path], Any]) -> None:
+    """Replace `path` by the file that `write(temporary_path)` makes, for libraries that insist on opening a path."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        draft = Path(folder) / path.name
+        write(draft)
+        os.replace(draft, path)

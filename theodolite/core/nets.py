@@ -1,0 +1,84 @@
+"""Networks whose leaves are all arrays: activations are static, so plain jit, scan, grad and vmap apply."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from theodolite.core.arrays import Arrays, PRNGKey
+from theodolite.core.dists import Categorical, Distribution, Normal, TanhNormal
+from theodolite.core.env import Box, Discrete, Space
+
+Initialiser = Callable[[PRNGKey, tuple[int, int]], Array]
+
+
+def orthogonal(scale: float) -> Initialiser:
+    """Orthogonal weights times `scale`; sqrt(2) for hidden layers, 0.01 for policy heads, 1 for value heads."""
+    return jax.nn.initializers.orthogonal(scale)
+
+
+def glorot(scale: float) -> Initialiser:
+    """Glorot-uniform weights times `scale`; 0 gives a layer of zeros."""
+    uniform = jax.nn.initializers.glorot_uniform()
+    return lambda key, shape: scale * uniform(key, shape)
+
+
+class Linear(Arrays):
+    """x W + b, over the last axis."""
+
+    weight: Float[Array, "inputs outputs"]
+    bias: Float[Array, " outputs"]
+
+    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+        return x @ self.weight + self.bias
+
+
+class MLP(Arrays):
+    """Linear layers with an activation between them; works on any leading axes."""
+
+    layers: tuple[Linear, ...]
+    activation: Callable[[Array], Array] = eqx.field(static=True)
+
+    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+        for layer in self.layers[:-1]:
+            x = self.activation(layer(x))
+        return self.layers[-1](x)
+
+
+def mlp(
+    key: PRNGKey, widths: tuple[int, ...], *, hidden: Initialiser, head: Initialiser, activation=jnp.tanh
+) -> MLP:
+    """An MLP of the given widths, input and output included; biases are zero."""
+    keys = jax.random.split(key, len(widths) - 1)
+    makers = [hidden] * (len(widths) - 2) + [head]
+    shapes = zip(widths[:-1], widths[1:], strict=True)
+    layers = (Linear(make(k, shape), jnp.zeros(shape[1])) for k, shape, make in zip(keys, shapes, makers, strict=True))
+    return MLP(tuple(layers), activation)
+
+
+class Actor(Arrays):
+    """A stochastic policy: an MLP to logits, or to the mean of a Gaussian whose log-std does not see the state."""
+
+    net: MLP
+    log_std: Float[Array, " A"] | None
+    squash: bool = eqx.field(static=True)
+
+    def __call__(self, obs: Float[Array, "*batch O"]) -> Distribution:
+        output = self.net(obs)
+        if self.log_std is None:
+            return Categorical(output)
+        return TanhNormal(output, self.log_std) if self.squash else Normal(output, self.log_std)
+
+
+def actor(
+    key: PRNGKey, space: Space, widths: tuple[int, ...], *, hidden: Initialiser, head: Initialiser, squash: bool = False
+) -> Actor:
+    """The policy network for a space; the Gaussian's log-std starts at 0."""
+    match space.action:
+        case Discrete(num=num):
+            return Actor(mlp(key, (*space.obs.shape, *widths, num), hidden=hidden, head=head), None, False)
+        case Box(shape=shape):
+            net = mlp(key, (*space.obs.shape, *widths, *shape), hidden=hidden, head=head)
+            return Actor(net, jnp.zeros(shape), squash)

@@ -1,0 +1,1 @@
+"""Our own JAX tasks and the adapters to environments outside JAX."""

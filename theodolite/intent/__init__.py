@@ -1,0 +1,1 @@
+"""Learning human intent."""
