@@ -174,4 +174,5 @@ def agent(c: Config) -> Agent:
         update=partial(update, c),
         mode=lambda s, obs: s.nets.actor(obs).mode(),
         log_prob=lambda s, obs, action: s.nets.actor(obs).log_prob(action),
+        rollout=c.rollout,
     )

@@ -14,7 +14,8 @@ State = PyTree[Array]
 class Batch(NamedTuple):
     """What a driver collected: every field has leading axes [T, E].
 
-    `log_prob` is the behaviour policy's at the time of acting, in nats. `last_obs[t]` is what `action[t]` led to, before any reset.
+    `log_prob` is the behaviour policy's at the time of acting, in nats. `last_obs[t]` is what `action[t]` led to,
+    before any reset.
     """
 
     obs: Float[Array, "T E *obs"]
@@ -29,8 +30,9 @@ class Batch(NamedTuple):
 class Agent(NamedTuple):
     """A method as pure functions over its State.
 
-    `act` and `mode` see observations with any leading axes. `mode` is the most likely action, used by evaluation. `log_prob(state, obs, action)`
-    is the present policy's, in nats; imitation methods need it.
+    `act` and `mode` see observations with any leading axes. `mode` is the most likely action, used by evaluation.
+    `log_prob(state, obs, action)` is the present policy's, in nats; imitation methods need it. `rollout` is the number
+    of steps that every environment contributes to a batch.
     """
 
     init: Callable[[PRNGKey, Space], State]
@@ -38,6 +40,7 @@ class Agent(NamedTuple):
     update: Callable[[State, Batch, PRNGKey], tuple[State, Metrics]]
     mode: Callable[[State, Obs], Action]
     log_prob: Callable[[State, Obs, Action], Float[Array, "..."]]
+    rollout: int
 
 
 class Solver(NamedTuple):

@@ -1,12 +1,22 @@
 """Drivers: one scan for JAX environments, one Python loop for host ones, the same key schedule, the same Batch."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from theodolite.core.agent import Agent, Batch, State
-from theodolite.core.arrays import Arrays, PRNGKey
-from theodolite.core.env import EnvState, JaxEnvs, Obs, Step
+from theodolite.core.arrays import Arrays, Metrics, PRNGKey
+from theodolite.core.env import Action, EnvState, JaxEnvs, Obs, Step
+from theodolite.core.host import HostEnv
+
+EPISODE_METRICS = {
+    "return": "mean return of each environment's last finished episode, true reward; NaN until one has finished",
+    "length": "mean length of each environment's last finished episode, steps",
+    "episodes": "episodes finished since the start",
+}
 
 
 class Episodes(Arrays):
@@ -15,34 +25,38 @@ class Episodes(Arrays):
     running_return: Float[Array, " E"]
     running_length: Int[Array, " E"]
     last_return: Float[Array, " E"]
-    last_length: Int[Array, " E"]
+    last_length: Float[Array, " E"]
     count: Int[Array, ""]
 
 
 def no_episodes(num_envs: int) -> Episodes:
-    """Before the first step; last_return is NaN until an episode has ended."""
-    zeros, none = jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32)
-    return Episodes(zeros, none, jnp.full(num_envs, jnp.nan), none, jnp.int32(0))
+    """Before the first step."""
+    unknown = jnp.full(num_envs, jnp.nan, jnp.float32)
+    return Episodes(jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32), unknown, unknown, jnp.int32(0))
 
 
-def record(e: Episodes, out: Step) -> Episodes:
-    """Account for one step of every environment."""
-    over = out.terminated | out.truncated
-    total, length = e.running_return + out.reward, e.running_length + 1
-    return Episodes(
-        running_return=jnp.where(over, 0, total),
-        running_length=jnp.where(over, 0, length),
-        last_return=jnp.where(over, total, e.last_return),
-        last_length=jnp.where(over, length, e.last_length),
-        count=e.count + jnp.sum(over, dtype=jnp.int32),
-    )
+def account(e: Episodes, batch: Batch) -> Episodes:
+    """Account for every step of a batch, in order."""
+
+    def one(e: Episodes, row: tuple[Array, Array]) -> tuple[Episodes, None]:
+        reward, over = row
+        total, length = e.running_return + reward, e.running_length + 1
+        return Episodes(
+            running_return=jnp.where(over, 0, total),
+            running_length=jnp.where(over, 0, length),
+            last_return=jnp.where(over, total, e.last_return),
+            last_length=jnp.where(over, length.astype(jnp.float32), e.last_length),
+            count=e.count + jnp.sum(over, dtype=jnp.int32),
+        ), None
+
+    return jax.lax.scan(one, e, (batch.reward, batch.terminated | batch.truncated))[0]
 
 
 class Carry(Arrays):
-    """Everything that a run needs to go on: it is the checkpoint."""
+    """Everything that a run needs to go on: it is the checkpoint. Host environments keep their own state."""
 
     agent: State
-    env: EnvState
+    env: EnvState | None
     obs: Obs
     episodes: Episodes
 
@@ -51,18 +65,55 @@ def start(agent: Agent, envs: JaxEnvs, key: PRNGKey) -> Carry:
     """The carry before the first update."""
     agent_key, env_key = jax.random.split(key)
     env_state, obs = jax.vmap(envs.env.reset)(jax.random.split(env_key, envs.num_envs))
-    return Carry(agent.init(agent_key, envs.space), env_state, obs, no_episodes(envs.num_envs))
+    carry = Carry(agent.init(agent_key, envs.space), env_state, obs, no_episodes(envs.num_envs))
+    return jax.tree.map(jnp.copy, carry)  # a state that is its own observation would be donated twice
 
 
-def collect(agent: Agent, envs: JaxEnvs, carry: Carry, key: PRNGKey, steps: int) -> tuple[Carry, Batch]:
-    """Let the agent act for `steps` steps in every environment."""
+def start_host(agent: Agent, envs: HostEnv, key: PRNGKey, seed: int) -> Carry:
+    """The carry before the first update of a host environment that was reset with `seed`."""
+    agent_key, _ = jax.random.split(key)
+    obs = jnp.asarray(envs.reset(seed))
+    return Carry(jax.jit(agent.init, static_argnums=1)(agent_key, envs.space), None, obs, no_episodes(envs.num_envs))
 
-    def one(carry: Carry, t: Array) -> tuple[Carry, Batch]:
-        act_key, env_key = jax.random.split(jax.random.fold_in(key, t))
-        action, log_prob = agent.act(carry.agent, carry.obs, act_key)
-        env_keys = jax.random.split(env_key, envs.num_envs)
-        env_state, out = jax.vmap(envs.env.step)(env_keys, carry.env, action)
-        row = Batch(carry.obs, action, log_prob, *out[1:])
-        return Carry(carry.agent, env_state, out.obs, record(carry.episodes, out)), row
 
-    return jax.lax.scan(one, carry, jnp.arange(steps))
+def step_keys(key: PRNGKey, t: Array | int) -> tuple[PRNGKey, PRNGKey]:
+    """The keys of acting and of the environments at step `t` of a rollout: the same for both drivers."""
+    act_key, env_key = jax.random.split(jax.random.fold_in(key, t))
+    return act_key, env_key
+
+
+def collect(agent: Agent, envs: JaxEnvs, carry: Carry, key: PRNGKey) -> tuple[Carry, Batch]:
+    """Let the agent act for one rollout in every environment."""
+
+    def one(now: tuple[EnvState, Obs], t: Array) -> tuple[tuple[EnvState, Obs], Batch]:
+        env_state, obs = now
+        act_key, env_key = step_keys(key, t)
+        action, log_prob = agent.act(carry.agent, obs, act_key)
+        env_state, out = jax.vmap(envs.env.step)(jax.random.split(env_key, envs.num_envs), env_state, action)
+        return (env_state, out.obs), Batch(obs, action, log_prob, *out[1:])
+
+    (env_state, obs), batch = jax.lax.scan(one, (carry.env, carry.obs), jnp.arange(agent.rollout))
+    return Carry(carry.agent, env_state, obs, carry.episodes), batch
+
+
+Act = Callable[[State, Obs, PRNGKey, int], tuple[Action, Array]]
+
+
+def collect_host(act: Act, envs: HostEnv, carry: Carry, key: PRNGKey, rollout: int) -> tuple[Carry, Batch]:
+    """The same in a host environment; `act(state, obs, key, t)` is jitted and draws with `step_keys(key, t)`."""
+    obs, rows = np.asarray(carry.obs), []
+    for t in range(rollout):
+        action, log_prob = act(carry.agent, obs, key, t)
+        out = envs.step(np.asarray(action))
+        rows.append(Batch(obs, action, log_prob, *out[1:]))
+        obs = out.obs
+    batch = jax.tree.map(lambda *column: jnp.asarray(np.stack(column)), *rows)
+    return Carry(carry.agent, None, jnp.asarray(obs), carry.episodes), batch
+
+
+def learn(agent: Agent, carry: Carry, batch: Batch, key: PRNGKey) -> tuple[Carry, Metrics]:
+    """One update of the agent, with the episodes' metrics beside its own."""
+    state, metrics = agent.update(carry.agent, batch, key)
+    e = account(carry.episodes, batch)
+    episodes = {"return": jnp.nanmean(e.last_return), "length": jnp.nanmean(e.last_length), "episodes": e.count}
+    return Carry(state, carry.env, carry.obs, e), {**metrics, **episodes}

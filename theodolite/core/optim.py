@@ -1,9 +1,11 @@
 """Optimisers: optax behind one function, so that learning rates may be tracers."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from theodolite.core.arrays import PRNGKey, Scalar
 
@@ -34,3 +36,31 @@ def shuffles(key: PRNGKey, epochs: int, size: int) -> Int[Array, "epochs size"]:
     mask = jnp.uint32((1 << max(size - 1, 1).bit_length()) - 1)
     words = jax.random.bits(key, (epochs, size), jnp.uint32)
     return (jnp.sort((words & ~mask) | jnp.arange(size, dtype=jnp.uint32)) & mask).astype(jnp.int32)
+
+
+def conjugate_gradient(
+    product: Callable[[Float[Array, " n"]], Float[Array, " n"]], b: Float[Array, " n"], iterations: int
+) -> Float[Array, " n"]:
+    """An approximate solution x of A x = b, for a positive definite A known by its products."""
+
+    def step(_: int, carry: tuple) -> tuple:
+        x, residual, direction, square = carry
+        image = product(direction)
+        length = square / jnp.maximum(direction @ image, 1e-20)  # both vanish together at convergence
+        x, residual = x + length * direction, residual - length * image
+        new_square = residual @ residual
+        return x, residual, residual + new_square / jnp.maximum(square, 1e-20) * direction, new_square
+
+    return jax.lax.fori_loop(0, iterations, step, (jnp.zeros_like(b), b, b, b @ b))[0]
+
+
+def natural_step(
+    product: Callable[[Float[Array, " n"]], Float[Array, " n"]],
+    gradient: Float[Array, " n"],
+    bound: Scalar,
+    iterations: int,
+) -> Float[Array, " n"]:
+    """The longest step along F⁻¹g whose squared length xᵀFx / 2 in the metric F is `bound`; F is given by its products."""
+    direction = conjugate_gradient(product, gradient, iterations)
+    length = 0.5 * direction @ product(direction)
+    return direction * jnp.sqrt(bound / jnp.maximum(length, 1e-12))

@@ -1,0 +1,129 @@
+"""Running moments, and the wrappers that standardise what an agent sees and what it is paid."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from theodolite.core.agent import Agent, Batch, State
+from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
+from theodolite.core.env import Action, Obs, Space
+
+
+class Moments(Arrays):
+    """Count-weighted mean and variance of everything seen; the leading axes of what is added are averaged over."""
+
+    mean: Float[Array, " *shape"]
+    variance: Float[Array, " *shape"]
+    count: Float[Array, ""]
+
+    def standardise(self, x: Float[Array, "..."], clip: float = 10.0) -> Float[Array, "..."]:
+        """(x - mean) / sd, clipped; a column that never varied maps to 0 until it does."""
+        return jnp.clip((x - self.mean) / jnp.sqrt(self.variance + 1e-8), -clip, clip)
+
+    def restore(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The inverse of `standardise`, within the clip range."""
+        return x * jnp.sqrt(self.variance + 1e-8) + self.mean
+
+
+def no_moments(shape: tuple[int, ...]) -> Moments:
+    """Mean 0, variance 1, from nothing: the first data replace them."""
+    return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.float32(0))
+
+
+def moments_of(x: Float[Array, "n *shape"], count: Int[Array, ""]) -> Moments:
+    """The moments of the first `count` rows."""
+    valid = jnp.arange(x.shape[0]) < count
+    size = count.astype(x.dtype)
+    row = valid.reshape(-1, *[1] * (x.ndim - 1))
+    mean = jnp.where(row, x, 0).sum(0) / size
+    return Moments(mean, jnp.where(row, (x - mean) ** 2, 0).sum(0) / size, size)
+
+
+def merge(a: Moments, b: Moments) -> Moments:
+    """The moments of both samples together, exactly (Chan et al. 1979)."""
+    total = a.count + b.count
+    shift = b.mean - a.mean
+    spread = a.variance * a.count + b.variance * b.count + shift**2 * a.count * b.count / total
+    return Moments(a.mean + shift * b.count / total, spread / total, total)
+
+
+def add(m: Moments, x: Float[Array, "..."]) -> Moments:
+    """The moments after seeing `x` too, all of whose leading axes are averaged over."""
+    axes = tuple(range(x.ndim - m.mean.ndim))
+    return merge(m, Moments(x.mean(axes), x.var(axes), jnp.float32(x.size // max(m.mean.size, 1))))
+
+
+class NormalisedObs(Arrays):
+    """The wrapped agent's state and the moments of the observations it was trained on."""
+
+    inner: State
+    moments: Moments
+
+
+def normalise_obs(agent: Agent, initial: Moments | None = None) -> Agent:
+    """The agent, seeing standardised observations. `initial` starts the moments from data, such as demonstrations.
+
+    An update uses the moments that acting used, and only then takes the new observations in.
+    """
+
+    def init(key: PRNGKey, space: Space) -> NormalisedObs:
+        start = no_moments(space.obs.shape) if initial is None else initial
+        return NormalisedObs(agent.init(key, space), start)
+
+    def act(s: NormalisedObs, obs: Obs, key: PRNGKey) -> tuple[Action, Float[Array, "..."]]:
+        return agent.act(s.inner, s.moments.standardise(obs), key)
+
+    def update(s: NormalisedObs, batch: Batch, key: PRNGKey) -> tuple[NormalisedObs, Metrics]:
+        seen = batch._replace(
+            obs=s.moments.standardise(batch.obs), last_obs=s.moments.standardise(batch.last_obs)
+        )
+        inner, metrics = agent.update(s.inner, seen, key)
+        return NormalisedObs(inner, add(s.moments, batch.obs)), metrics
+
+    def mode(s: NormalisedObs, obs: Obs) -> Action:
+        return agent.mode(s.inner, s.moments.standardise(obs))
+
+    def log_prob(s: NormalisedObs, obs: Obs, action: Action) -> Float[Array, "..."]:
+        return agent.log_prob(s.inner, s.moments.standardise(obs), action)
+
+    return Agent(init, act, update, mode, log_prob, agent.rollout)
+
+
+class NormalisedReward(Arrays):
+    """The wrapped agent's state, every environment's running discounted return, and its moments."""
+
+    inner: State
+    discounted: Float[Array, " E"]
+    moments: Moments
+
+
+def normalise_reward(agent: Agent, discount: Scalar = 0.99, clip: float = 10.0) -> Agent:
+    """The agent, paid rewards divided by the running sd of the discounted return, then clipped; not centred.
+
+    Not for learned rewards: their scale changes with every update, and the long memory of this one lags behind.
+    """
+
+    def init(key: PRNGKey, space: Space) -> NormalisedReward:
+        return NormalisedReward(agent.init(key, space), jnp.zeros(space.num_envs), no_moments(()))
+
+    def update(s: NormalisedReward, batch: Batch, key: PRNGKey) -> tuple[NormalisedReward, Metrics]:
+        def forward(total: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+            reward, over = row
+            total = total * discount + reward
+            return jnp.where(over, 0, total), total
+
+        over = batch.terminated | batch.truncated
+        discounted, returns = jax.lax.scan(forward, s.discounted, (batch.reward, over))
+        moments = add(s.moments, returns)
+        scaled = jnp.clip(batch.reward / jnp.sqrt(moments.variance + 1e-8), -clip, clip)
+        inner, metrics = agent.update(s.inner, batch._replace(reward=scaled), key)
+        return NormalisedReward(inner, discounted, moments), metrics
+
+    return Agent(
+        init,
+        lambda s, obs, key: agent.act(s.inner, obs, key),
+        update,
+        lambda s, obs: agent.mode(s.inner, obs),
+        lambda s, obs, action: agent.log_prob(s.inner, obs, action),
+        agent.rollout,
+    )

@@ -1,0 +1,161 @@
+"""The training loop is a generator over chunks of updates; logging, saving and stopping are the caller's `for`."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from theodolite.core.agent import Agent
+from theodolite.core.arrays import Metrics, PRNGKey
+from theodolite.core.drive import (
+    EPISODE_METRICS,
+    Carry,
+    collect,
+    collect_host,
+    learn,
+    no_episodes,
+    start,
+    start_host,
+    step_keys,
+)
+from theodolite.core.env import JaxEnvs
+from theodolite.core.errors import NotFinite
+from theodolite.core.host import HostEnv
+
+C = TypeVar("C")
+
+
+class Chunk(NamedTuple):
+    """What a training loop yields: updates done, the carry (valid until the next chunk), metrics [S, every]."""
+
+    update: int
+    carry: Carry
+    metrics: Metrics
+
+
+def run_keys(seed: int, seeds: int) -> PRNGKey:
+    """One key per seed; the first ones stay the same when more are added. [S]"""
+    return jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(jnp.arange(seeds))
+
+
+def train(
+    make: Callable[[C], Agent],
+    config: C,
+    envs: JaxEnvs | HostEnv,
+    *,
+    updates: int,
+    every: int = 10,
+    seed: int = 0,
+    seeds: int = 1,
+    stacked: bool = False,
+    resume: tuple[int, Carry] | None = None,
+) -> Iterator[Chunk]:
+    """Train `make(config)` for `updates` updates, yielding after every `every` of them.
+
+    `config` is any pytree (a Config, a tuple of them with demonstrations): its floats and arrays are traced, so new
+    numbers do not recompile. With `stacked` every leaf of it has a leading axis S: one configuration per seed.
+    `resume` is (updates done, carry), with the carry of a checkpoint: the same numbers follow as without the pause.
+    On a JAX environment seeds are vmapped and the result is the same bits; a host environment takes one seed, and
+    after a resume its episodes start anew, from a seed that depends on the update alone.
+
+    Raises:
+        NotFinite: a metric or a parameter of the agent is NaN or infinite.
+    """
+    if isinstance(envs, JaxEnvs):
+        chunks = _train_jax(make, config, envs, updates, every, run_keys(seed, seeds), stacked, resume)
+    else:
+        chunks = _train_host(make, config, envs, updates, every, seed, resume)
+    for chunk in chunks:
+        check_finite(chunk)
+        yield chunk
+
+
+def update_keys(key: PRNGKey, update: Array | int) -> tuple[PRNGKey, PRNGKey]:
+    """The keys of collecting and of learning in an update, counted from 0; `fold_in(key, 0)` is the start's."""
+    collect_key, learn_key = jax.random.split(jax.random.fold_in(key, update + 1))
+    return collect_key, learn_key
+
+
+def over_seeds(f: Callable, seeds: int, axes: tuple[int | None, ...]) -> Callable:
+    """`vmap`, but for one seed the plain program, whose compiled code is smaller and faster."""
+    if seeds > 1:
+        return jax.vmap(f, axes)
+
+    def one(*arguments: PyTree) -> PyTree:
+        plain = (a if axis is None else jax.tree.map(lambda x: x[0], a) for a, axis in zip(arguments, axes, strict=True))
+        return jax.tree.map(lambda x: x[None], f(*plain))
+
+    return one
+
+
+def _train_jax(make, config, envs, updates, every, keys, stacked, resume) -> Iterator[Chunk]:
+    def begin(c: PyTree, key: PRNGKey) -> Carry:
+        return start(make(c), envs, jax.random.fold_in(key, 0))
+
+    def advance(c: PyTree, carry: Carry, key: PRNGKey, updates: Array) -> tuple[Carry, Metrics]:
+        agent = make(c)
+
+        def one(carry: Carry, update: Array) -> tuple[Carry, Metrics]:
+            collect_key, learn_key = update_keys(key, update)
+            return learn(agent, *collect(agent, envs, carry, collect_key), learn_key)
+
+        return jax.lax.scan(one, carry, updates)
+
+    axis = 0 if stacked else None
+    begin = jax.jit(over_seeds(begin, len(keys), (axis, 0)))
+    advance = jax.jit(over_seeds(advance, len(keys), (axis, 0, 0, None)), donate_argnums=1)
+    done, carry = resume or (0, begin(config, keys))
+    while done < updates:
+        count = min(every, updates - done)
+        carry, metrics = advance(config, carry, keys, done + jnp.arange(count))
+        done += count
+        yield Chunk(done, carry, metrics)
+
+
+def _train_host(make, config, envs, updates, every, seed, resume) -> Iterator[Chunk]:
+    key = run_keys(seed, 1)[0]
+    rollout = make(config).rollout
+    act = jax.jit(lambda c, state, obs, key, t: make(c).act(state, obs, step_keys(key, t)[0]))
+    improve = jax.jit(lambda c, carry, batch, key: learn(make(c), carry, batch, key), donate_argnums=1)
+    if resume:
+        done, carry = resume[0], jax.tree.map(lambda x: x[0], resume[1])
+        carry = Carry(carry.agent, None, jnp.asarray(envs.reset(env_seed(seed, done))), no_episodes(envs.num_envs))
+    else:
+        done, carry = 0, start_host(make(config), envs, jax.random.fold_in(key, 0), env_seed(seed, 0))
+    while done < updates:
+        rows = []
+        for update in range(done, min(done + every, updates)):
+            collect_key, learn_key = update_keys(key, update)
+            carry, batch = collect_host(partial(act, config), envs, carry, collect_key, rollout)
+            carry, metrics = improve(config, carry, batch, learn_key)
+            rows.append(metrics)
+        done = update + 1
+        metrics = jax.tree.map(lambda *column: jnp.stack(column)[None], *rows)
+        yield Chunk(done, jax.tree.map(lambda x: x[None], carry), metrics)
+
+
+def env_seed(seed: int, update: int) -> int:
+    """The seed of a host environment that (re)starts at an update; 31 bits, as C++ engines want."""
+    return int(np.random.SeedSequence([seed, update]).generate_state(1)[0] >> 1)
+
+
+def check_finite(chunk: Chunk) -> None:
+    """Raise NotFinite if a metric or a parameter of the agent is not a number."""
+    for name, values in chunk.metrics.items():
+        bad = np.argwhere(~np.isfinite(np.asarray(values))) if name not in EPISODE_METRICS else ()
+        if len(bad):
+            seed, update = (int(i) for i in bad[bad[:, 1].argmin()])
+            raise NotFinite(f"update {chunk.update - values.shape[1] + update + 1}, seed {seed}: {name} is not finite.")
+    finite = _all_finite(chunk.carry.agent)
+    if not finite.all():
+        raise NotFinite(f"update {chunk.update}, seed {int(np.argmin(finite))}: a parameter of the agent is not finite.")
+
+
+@jax.jit
+def _all_finite(state: PyTree) -> Array:
+    floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.stack([jnp.isfinite(x).reshape(x.shape[0], -1).all(1) for x in floats]).all(0)
