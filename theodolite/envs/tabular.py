@@ -1,0 +1,55 @@
+"""Random finite MDPs, and any finite MDP as an environment with one-hot observations.
+
+The random MDP is a Garnet (Archibald et al. 1995): every state-action pair leads to `branching` distinct successors with
+probabilities uniform on the simplex; branching = 1 makes it deterministic. The initial distribution is uniform on the
+simplex over all states, so every state has positive occupancy under every policy.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from theodolite.core.arrays import PRNGKey, Scalar
+from theodolite.core.env import Box, Discrete, Env, Space, Step
+from theodolite.core.errors import UserError
+from theodolite.core.tabular import MDP
+
+
+def random_mdp(
+    key: PRNGKey, num_states: int = 16, num_actions: int = 4, *, branching: int = 4, discount: Scalar = 0.9
+) -> MDP:
+    """A Garnet MDP; its dtype is JAX's default float."""
+    if not 1 <= branching <= num_states:
+        raise UserError(
+            f"branching = {branching}: must lie between 1 and num_states = {num_states}. It counts the distinct successors "
+            "of a state-action pair; choose fewer successors or more states."
+        )
+    successor_key, probability_key, initial_key = jax.random.split(key, 3)
+    order = jnp.argsort(jax.random.uniform(successor_key, (num_states, num_actions, num_states)), axis=-1)
+    weights = jax.random.dirichlet(probability_key, jnp.ones(branching), (num_states, num_actions))
+    # scattering by a sum of one-hot vectors: successors are distinct, so nothing is lost
+    transition = jnp.einsum("sak,sakt->sat", weights, jax.nn.one_hot(order[..., :branching], num_states))
+    return MDP(transition, jax.random.dirichlet(initial_key, jnp.ones(num_states)), jnp.asarray(discount, weights.dtype))
+
+
+def env(mdp: MDP, reward: Float[Array, "S A"]) -> Env:
+    """The MDP as an environment that never ends; observations are one-hot states. Wrap it in `time_limit` for episodes.
+
+    The discount is the agent's affair, as in every environment.
+    """
+    num_states, num_actions = reward.shape
+
+    def one_hot(state: Int[Array, ""]) -> Array:
+        return jax.nn.one_hot(state, num_states, dtype=jnp.float32)
+
+    def reset(key: PRNGKey):
+        state = jax.random.categorical(key, jnp.log(mdp.initial)).astype(jnp.int32)
+        return state, one_hot(state)
+
+    def step(key: PRNGKey, state: Int[Array, ""], action: Int[Array, ""]):
+        following = jax.random.categorical(key, jnp.log(mdp.transition[state, action])).astype(jnp.int32)
+        obs = one_hot(following)
+        paid = reward[state, action].astype(jnp.float32)
+        return following, Step(obs, paid, jnp.bool_(False), jnp.bool_(False), obs)
+
+    return Env(reset, step, Space(Box((num_states,), 0.0, 1.0), Discrete(num_actions)))
