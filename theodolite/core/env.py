@@ -1,10 +1,11 @@
 """The environment contract: pure, unbatched `reset` and `step`; the two ends of an episode never merge."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from theodolite.core.arrays import PRNGKey
@@ -25,7 +26,7 @@ class Box(NamedTuple):
     @property
     def bounded(self) -> bool:
         """True if both bounds are finite everywhere."""
-        return bool(jnp.all(jnp.isfinite(jnp.asarray(self.low))) & jnp.all(jnp.isfinite(jnp.asarray(self.high))))
+        return bool(np.all(np.isfinite(self.low)) and np.all(np.isfinite(self.high)))
 
 
 class Discrete(NamedTuple):
