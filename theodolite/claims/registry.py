@@ -1,0 +1,51 @@
+"""Every item of both editions by name, in a table that needs no import of the items (and so none of JAX)."""
+
+import importlib
+from typing import NamedTuple
+
+from theodolite.core.claim import Item
+from theodolite.core.errors import UserError, unknown
+
+
+class Entry(NamedTuple):
+    """Where an item lives and what it is about."""
+
+    edition: str
+    name: str
+    system: str
+    category: str
+
+    @property
+    def path(self) -> str:
+        """The name with its edition, such as an17/gail."""
+        return f"{self.edition}/{self.name}"
+
+    @property
+    def module(self) -> str:
+        """The module that defines the item as ITEM."""
+        return f"theodolite.claims.{self.edition}.{self.name}"
+
+
+ENTRIES = (
+    Entry("an17", "gail", "Generative adversarial imitation learning", "Learning human intent"),
+)  # fmt: skip
+
+
+def find(name: str) -> Entry:
+    """The entry of "gail" or "an17/gail".
+
+    Raises:
+        UserError: nothing has the name, or several editions have it.
+    """
+    found = [entry for entry in ENTRIES if name in (entry.name, entry.path)]
+    if len(found) > 1:
+        raise UserError(f"item {name!r} is in several editions. Say {' or '.join(e.path for e in found)}.")
+    if not found:
+        known = [n for entry in ENTRIES for n in (entry.name, entry.path)]
+        raise unknown("item", name, known, "See `theodolite list`.")
+    return found[0]
+
+
+def load(name: str) -> Item:
+    """The item of that name; imports its module."""
+    return importlib.import_module(find(name).module).ITEM

@@ -1,0 +1,312 @@
+"""Figures: one style, drawn from scores, the same bytes for the same scores.
+
+Colours are told apart by colour-blind readers, and arms also by marker; names stand beside the data, not in a box;
+the source's own numbers are hollow diamonds. Matplotlib's object interface only, so nothing is global.
+
+    figure(scores)  =  of_claims(claims, scores)         what `run` draws unless an item draws something of its own
+    dots(axes, ...), curves(axes, ...), name_arms(...)   the parts, for an item's own figure, inside `with style():`
+"""
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter
+
+from theodolite.core import stats
+from theodolite.core.claim import Claim
+from theodolite.core.files import write_bytes
+from theodolite.core.judge import estimate
+from theodolite.core.scores import Scores, natural
+
+INK, FAINT, GRID, BACKGROUND = "#1f262e", "#5d6873", "#e4e8eb", "#ffffff"
+COLOURS = ("#0063a6", "#c8500a", "#00805e", "#8f3a84", "#857000", "#3f93cc", "#5b6570", "#b3344a")
+REFERENCES = {"random": "#8b959e", "expert": "#2b333b"}
+"""Arms that frame the others are grey."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+WIDTH = 8.4
+"""Inches: one column of a page."""
+SETTINGS: dict[Any, Any] = {
+    "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK,
+    "axes.titlesize": 9.5, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 7,
+    "axes.edgecolor": FAINT, "axes.linewidth": 0.8, "axes.labelcolor": FAINT, "axes.titlecolor": INK,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
+    "axes.axisbelow": True, "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.9,
+    "xtick.color": FAINT, "ytick.color": FAINT, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
+    "xtick.major.size": 0, "ytick.major.size": 0, "xtick.major.pad": 5,
+    "lines.solid_capstyle": "round", "figure.facecolor": BACKGROUND, "figure.dpi": 100,
+    "axes.formatter.limits": (-3, 5), "axes.formatter.use_mathtext": True,
+    "svg.hashsalt": "theodolite", "svg.fonttype": "path",
+}  # fmt: skip
+
+
+class Look(NamedTuple):
+    """How an arm is drawn, the same in every panel."""
+
+    colour: str
+    marker: str
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Our style and nothing of the reader's own settings; also a decorator, `@style()`."""
+    defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
+    with matplotlib.rc_context({**defaults, **SETTINGS}):
+        yield
+
+
+def looks(arms: Iterable[str]) -> dict[str, Look]:
+    """A colour and a marker for each arm, in order."""
+    arms = list(dict.fromkeys(arms))
+    others = [arm for arm in arms if arm not in REFERENCES]
+    found = {arm: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, arm in enumerate(others)}
+    return {arm: found.get(arm) or Look(REFERENCES[arm], "_") for arm in arms}
+
+
+def panels_of(cases: Iterable[str]) -> dict[str, list[str]]:
+    """Cases by panel, in the order given: "CartPole/4" is level 4 of panel CartPole."""
+    grouped: dict[str, list[str]] = {}
+    for case in dict.fromkeys(cases):
+        grouped.setdefault(case.partition("/")[0], []).append(case)
+    return grouped
+
+
+@style()
+def panel_grid(
+    titles: Sequence[str], columns: int = 3, height: float = 2.5, share_y: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure with one panel per title, of equal size, row by row."""
+    columns = max(1, min(columns, len(titles)))
+    rows = -(-len(titles) // columns)
+    figure = Figure(figsize=(WIDTH, rows * height), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)
+    for spare in axes[len(titles) :]:
+        spare.remove()
+    for panel, title in zip(axes, titles, strict=False):
+        panel.set_title(title)
+    return figure, axes[: len(titles)]
+
+
+@style()
+def of_claims(claims: Sequence[Claim], scores: Scores) -> Figure:
+    """One row of panels per claim: estimates with their intervals, the source's numbers, the bars."""
+    drawn = [claim for claim in claims if scores.cases(claim.metric, claim.arms)]
+    drawn = list({(c.metric, c.arms, c.cases): c for c in reversed(drawn)}.values())[::-1]
+    if not drawn:
+        raise ValueError("none of the claims has scores to draw")
+    heights = [_height(claim, scores) for claim in drawn]
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(drawn), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for part, claim in zip(parts, drawn, strict=True):
+        _claim_row(part, claim, scores)
+    _key(parts[-1], any(c.paper_values for c in drawn))
+    return figure
+
+
+def _panels(claim: Claim, scores: Scores) -> dict[str, list[str]]:
+    present = scores.cases(claim.metric, claim.arms)
+    if claim.cases is None:
+        return panels_of(sorted(present, key=natural))
+    return panels_of(case for case in claim.cases if case in present)
+
+
+def _height(claim: Claim, scores: Scores) -> float:
+    panels = _panels(claim, scores)
+    rows = -(-len(panels) // 3)
+    levels = max(map(len, panels.values())) > 1
+    return 0.62 + rows * (2.6 if levels else 0.55 + 0.27 * len(claim.arms))
+
+
+def _claim_row(part: Any, claim: Claim, scores: Scores) -> None:
+    panels = _panels(claim, scores)
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    levels = max(map(len, panels.values())) > 1
+    share = _comparable(claim, scores, panels)
+    grid = part.subplots(rows, columns, squeeze=False, sharey=not levels or share, sharex=not levels and share)
+    for axes, (panel, cases) in zip(grid.flat, panels.items(), strict=False):
+        (dots if levels else rows_of_dots)(axes, claim, scores, cases)
+        axes.set_title(panel)
+    for spare in list(grid.flat)[len(panels) :]:
+        spare.remove()
+    unit = claim.unit or claim.metric
+    (grid[0, 0].set_ylabel if levels else grid[-1, 0].set_xlabel)(unit)
+    if levels:
+        last = list(panels.values())[-1]
+        name_arms(list(grid.flat)[len(panels) - 1], _last_levels(claim, scores, last), looks(claim.arms))
+    wrapped = textwrap.fill(claim.text, 112)
+    part.suptitle(wrapped, x=0.012, ha="left", fontsize=10, color=INK)
+    if levels and claim.level:
+        for axes in list(grid.flat)[: len(panels)]:
+            axes.set_xlabel(claim.level)
+
+
+def _comparable(claim: Claim, scores: Scores, panels: dict[str, list[str]]) -> bool:
+    """Whether the panels' scores are of one order, so that a common axis helps and does not flatten."""
+    spans = []
+    for cases in panels.values():
+        values = [v for a in claim.arms for c in cases for v in scores.by_seed(claim.metric, a, c).values()]
+        finite = np.array([v for v in values if np.isfinite(v)] or [0.0])
+        spans.append(max(float(np.ptp(finite)), float(np.abs(finite).max()), 1e-12))
+    return max(spans) <= 4 * min(spans)
+
+
+def _offsets(arms: Sequence[str], width: float) -> dict[str, float]:
+    middle = (len(arms) - 1) / 2
+    return {arm: (i - middle) * width / max(1, len(arms)) for i, arm in enumerate(arms)}
+
+
+@style()
+def dots(axes: Axes, claim: Claim, scores: Scores, cases: Sequence[str]) -> None:
+    """Estimates over the levels of one panel, arms side by side, with 95% intervals and the source's numbers."""
+    shift, look = _offsets(claim.arms, 0.78), looks(claim.arms)
+    for arm in claim.arms:
+        found = [(x + shift[arm], estimate(claim, scores, arm, case)) for x, case in enumerate(cases)]
+        points = np.array([(x, *e) for x, e in found if e is not None and e[0] is not None])
+        if not len(points):
+            continue
+        x, middle, low, high = points.T
+        colour, marker = look[arm]
+        axes.plot(x, middle, color=colour, linewidth=0.9, alpha=0.3, zorder=2)
+        axes.vlines(x, low, high, color=colour, linewidth=1.6, zorder=3)
+        axes.plot(x, middle, marker, color=colour, markersize=5, markeredgewidth=1.6 * (marker == "_"), zorder=4)
+        source = [(x + shift[arm], claim.paper_values.get((arm, case))) for x, case in enumerate(cases)]
+        _diamonds(axes, [(x, v) for x, v in source if isinstance(v, int | float)], colour)
+    _bars(axes.axhline, claim, cases)
+    axes.set_xticks(range(len(cases)), [case.partition("/")[2] or case for case in cases])
+    axes.set_xlim(-0.5, len(cases) - 0.5)
+    axes.grid(visible=False, axis="x")
+    axes.margins(y=0.08)
+
+
+@style()
+def rows_of_dots(axes: Axes, claim: Claim, scores: Scores, cases: Sequence[str]) -> None:
+    """Estimates of one case, an arm per row, with 95% intervals and the source's numbers."""
+    look = looks(claim.arms)
+    for y, arm in enumerate(claim.arms):
+        found = estimate(claim, scores, arm, cases[0])
+        colour, marker = look[arm]
+        if found is not None and found[0] is not None:
+            axes.hlines(y, found[1], found[2], color=colour, linewidth=1.6, zorder=3)
+            axes.plot(
+                found[0], y, marker, color=colour, markersize=5.5, markeredgewidth=1.6 * (marker == "_"), zorder=4
+            )
+        value = claim.paper_values.get((arm, cases[0]))
+        _diamonds(axes, [(value, y)] if isinstance(value, int | float) else [], colour)
+    _bars(axes.axvline, claim, cases)
+    axes.set_yticks(range(len(claim.arms)), claim.arms)
+    axes.set_ylim(len(claim.arms) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    axes.margins(x=0.08)
+
+
+def _diamonds(axes: Axes, points: Sequence[tuple[float, float]], colour: str) -> None:
+    for x, y in points:
+        axes.plot(
+            x,
+            y,
+            "D",
+            markersize=7.5,
+            markerfacecolor="none",
+            markeredgecolor=colour,
+            markeredgewidth=0.8,
+            alpha=0.75,
+            zorder=2.5,
+        )
+
+
+def _bars(draw: Any, claim: Claim, cases: Sequence[str]) -> None:
+    plain = [e for e in claim.expect if e.than is None and any(fnmatchcase(c, p) for c in cases for p in e.cases)]
+    for edge in sorted({edge for e in plain for edge in (e.low, e.high) if np.isfinite(edge)}):
+        draw(edge, color=FAINT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1.5)
+
+
+def _last_levels(claim: Claim, scores: Scores, cases: Sequence[str]) -> dict[str, float]:
+    """The height at which each arm ends in the last panel."""
+    heights = {}
+    for arm in claim.arms:
+        found = [e for case in cases if (e := estimate(claim, scores, arm, case)) and e[0] is not None]
+        if found:
+            heights[arm] = found[-1][0]
+    return heights
+
+
+@style()
+def name_arms(axes: Axes, heights: dict[str, float], look: dict[str, Look]) -> None:
+    """Write each arm's name right of a panel, near the height where it ends, without overlap."""
+    bottom, top = axes.get_ylim()
+    points = axes.bbox.height * 72 / axes.get_figure(root=True).dpi
+    gap = 12 / points * (top - bottom)
+    at = axes.get_yaxis_transform()
+    for arm, y in _spread(heights, gap, bottom, top).items():
+        colour, marker = look[arm]
+        indent = 0.05 if marker else 0.0
+        axes.plot(1.045, y, marker, transform=at, clip_on=False, color=colour, markersize=5, markeredgewidth=1.6)
+        axes.text(1.03 + indent, y, arm, transform=at, va="center", color=colour, fontsize=9)
+
+
+def _spread(heights: dict[str, float], gap: float, bottom: float, top: float) -> dict[str, float]:
+    """Heights moved as little as keeps them `gap` apart and between the ends."""
+    names = sorted(heights, key=lambda a: heights[a])
+    places = np.array([heights[a] for a in names], dtype=float)
+    for _ in range(200):
+        for i in range(len(places) - 1):
+            overlap = gap - (places[i + 1] - places[i])
+            if overlap > 0:
+                places[i] -= overlap / 2
+                places[i + 1] += overlap / 2
+        if len(places):
+            places += max(0.0, bottom - places[0]) - max(0.0, places[-1] - top)
+    return dict(zip(names, places.tolist(), strict=True))
+
+
+def _key(part: Any, has_source: bool) -> None:
+    ours = Line2D([], [], color=INK, marker="o", markersize=5, linewidth=1.6, label="ours, 95% interval")
+    theirs = Line2D([], [], color=INK, marker="D", markersize=6.5, markerfacecolor="none", linewidth=0, label="source")
+    part.legend(
+        handles=[ours, theirs] if has_source else [ours], loc="outside lower right", ncols=2, frameon=False,
+        fontsize=8, labelcolor=FAINT, handletextpad=0.5, columnspacing=1.4,
+    )  # fmt: skip
+
+
+@style()
+def curves(axes: Axes, scores: Scores, name: str, arms: Sequence[str], case: str, statistic: str = "iqm") -> None:
+    """Learning curves of one case: the statistic over seeds, and a 95% band from the bootstrap at every step."""
+    look, ends = looks(arms), {}
+    for arm in arms:
+        runs = list(scores.curves(name, arm, case).values())
+        if not runs:
+            continue
+        length = min(len(values) for _, values in runs)
+        steps = np.array(runs[0][0][:length])
+        values = np.array([run[1][:length] for run in runs])
+        apply, generator = stats.STATISTICS[statistic], np.random.default_rng(0)
+        bands = [stats.bootstrap([column], apply, generator, draws=2_000) for column in values.T]
+        low, high = np.array([b.interval() for b in bands]).T
+        middle = [b.estimate for b in bands]
+        axes.fill_between(steps, low, high, color=look[arm].colour, alpha=0.16, linewidth=0, zorder=2)
+        axes.plot(steps, middle, color=look[arm].colour, linewidth=1.6, zorder=3)
+        ends[arm] = middle[-1]
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.margins(x=0)
+    name_arms(axes, ends, {arm: one._replace(marker="") for arm, one in look.items()})
+
+
+@style()
+def save(figure: Figure, stem: Path) -> None:
+    """Write `stem`.svg and `stem`.png, without date, so that equal figures give equal bytes."""
+    FigureCanvasAgg(figure)
+    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+        content = BytesIO()
+        figure.savefig(content, format=kind, metadata=metadata, dpi=160)
+        write_bytes(stem.with_suffix(f".{kind}"), content.getvalue())

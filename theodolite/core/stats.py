@@ -1,0 +1,180 @@
+"""Estimates and intervals from a handful of seeds, as a reader can trust them.
+
+A sample is a sequence of strata, one array of scores per case (a task, a condition); seeds are resampled within
+each stratum, never across, so that an easy case cannot stand in for a hard one.
+
+    interquartile mean   mean of the middle half of all scores, cases pooled
+    interval             percentile bootstrap whose tails are widened for few seeds: α' = Φ(-c |t_{α/2, df}|),
+                         c = √(n / (n - 1)), df = Σ (n_k - 1). The plain percentile interval is too narrow by c,
+                         and uses the normal where Student's t is due (Hesterberg 2015, "What teachers should know
+                         about the bootstrap"). With 5 normal scores it covers the truth in 93% of samples, the
+                         plain one in 88%. Resamples of 5 seeds or fewer cannot reach far enough (3 seeds: 75%),
+                         so there it is estimate ± t c · (standard deviation of the draws).
+    improvement          P(X > Y) + P(X = Y) / 2, averaged over cases
+    Holm                 the k-th smallest of m p-values is tested at α / (m - k + 1), and the first failure stops
+
+Every draw comes from the generator that the caller passes. NumPy only.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import special
+
+Scores = Float[np.ndarray, " N"]
+Strata = Sequence[Scores]
+Statistic = Callable[[Float[np.ndarray, "*D N"]], Float[np.ndarray, "*D"]]
+
+DRAWS = 10_000
+CONFIDENCE = 0.95
+FEWEST_FREEDOM = 5
+"""With less, the bootstrap cannot reach its own tails and Student's t takes over."""
+MOST_SEEDS = 10_000
+"""Beyond this, "more seeds would decide it" is no advice."""
+
+
+def iqm(scores: Float[np.ndarray, "*D N"]) -> Float[np.ndarray, "*D"]:
+    """Interquartile mean along the last axis: a quarter of the scores (rounded down) is cut from each end."""
+    cut = scores.shape[-1] // 4
+    middle = np.sort(scores, axis=-1)[..., cut : scores.shape[-1] - cut]
+    return _mean(middle, lowest=middle[..., 0], highest=middle[..., -1])
+
+
+def mean(scores: Float[np.ndarray, "*D N"]) -> Float[np.ndarray, "*D"]:
+    """Mean along the last axis."""
+    return _mean(scores, lowest=scores.min(axis=-1), highest=scores.max(axis=-1))
+
+
+def _mean(scores: np.ndarray, lowest: np.ndarray, highest: np.ndarray) -> Float[np.ndarray, "..."]:
+    # Rounding may push the mean of equal numbers past them, and an exact score past its bar; clipping mends it.
+    return np.asarray(np.clip(scores.mean(axis=-1), lowest, highest))
+
+
+def worst(scores: Float[np.ndarray, "*D N"]) -> Float[np.ndarray, "*D"]:
+    """Smallest score along the last axis."""
+    return np.asarray(scores.min(axis=-1))
+
+
+def best(scores: Float[np.ndarray, "*D N"]) -> Float[np.ndarray, "*D"]:
+    """Largest score along the last axis."""
+    return np.asarray(scores.max(axis=-1))
+
+
+STATISTICS: dict[str, Statistic] = {"iqm": iqm, "mean": mean, "min": worst, "max": best}
+FACTS = ("min", "max")
+"""Statistics that speak about the seeds which ran, not about a population: the bootstrap of an extreme is not
+consistent, so their interval is the number itself."""
+
+
+class Bootstrap(NamedTuple):
+    """An estimate with its bootstrap draws."""
+
+    estimate: float
+    draws: Float[np.ndarray, " D"]
+    freedom: int
+    """Degrees of freedom, Σ (n_k - 1)."""
+    inflation: float
+    """√(n / (n - 1)) for the mean stratum size n: how much too narrow the plain percentile interval is."""
+
+    def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
+        """Lower and upper end; both equal the estimate where the scores do not vary."""
+        if self.freedom == 0:
+            return self.estimate, self.estimate
+        deviate = float(special.stdtrit(self.freedom, (1 - confidence) / 2)) * self.inflation
+        if self.freedom < FEWEST_FREEDOM:
+            reach = -deviate * float(self.draws.std())
+            return self.estimate - reach, self.estimate + reach
+        tail = special.ndtr(deviate)
+        low, high = np.quantile(self.draws, [tail, 1 - tail])
+        return float(low), float(high)
+
+    def p_value(self, low: float, high: float) -> float:
+        """Smallest α at which the interval lies wholly inside, or wholly outside, the region [low, high]."""
+        if self.freedom == 0:
+            return 0.0
+        if self.freedom < FEWEST_FREEDOM:
+            to_edge = max(min(self.estimate - low, high - self.estimate), low - self.estimate, self.estimate - high)
+            spread = float(self.draws.std())
+            deviate = -to_edge / spread if spread else -math.inf
+        else:
+            below, above = np.mean(self.draws < low), np.mean(self.draws > high)
+            deviate = special.ndtri(min(max(below, above), 1 - below, 1 - above))
+        return float(min(1.0, 2 * special.stdtr(self.freedom, deviate / self.inflation)))
+
+
+def bootstrap(strata: Strata, statistic: Statistic, generator: np.random.Generator, draws: int = DRAWS) -> Bootstrap:
+    """A statistic of all scores, seeds resampled within each stratum."""
+    nothing = [np.zeros(0)] * len(strata)
+    return bootstrap_difference(strata, nothing, lambda first, _: statistic(first), generator, draws)
+
+
+def bootstrap_difference(
+    first: Strata,
+    second: Strata,
+    statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    generator: np.random.Generator,
+    draws: int = DRAWS,
+    paired: Sequence[bool] = (),
+) -> Bootstrap:
+    """A statistic of two samples; where a stratum is `paired`, both sides keep the same seeds in every draw."""
+    paired = paired or [False] * len(first)
+    estimate = float(statistic(np.concatenate(list(first)), np.concatenate(list(second))))
+    independent = [*first, *(y for y, same in zip(second, paired, strict=True) if not same)]
+    sizes = [len(x) for x in independent if len(x) > 1]
+    if not sizes:
+        return Bootstrap(estimate, np.full(1, estimate), 0, 1.0)
+    blocks = []
+    for start in range(0, draws, 1_000):
+        count = min(1_000, draws - start)
+        picks = [_pick(x, count, generator) for x in first]
+        other = [p if same else _pick(y, count, generator) for p, y, same in zip(picks, second, paired, strict=True)]
+        blocks.append(statistic(_take(first, picks), _take(second, other)))
+    n = float(np.mean(sizes))
+    return Bootstrap(estimate, np.concatenate(blocks), sum(sizes) - len(sizes), math.sqrt(n / (n - 1)))
+
+
+def _pick(stratum: Scores, count: int, generator: np.random.Generator) -> Int[np.ndarray, "D N"]:
+    return generator.integers(len(stratum), size=(count, len(stratum))) if len(stratum) else np.zeros((count, 0), int)
+
+
+def _take(strata: Strata, picks: Sequence[Int[np.ndarray, "D _"]]) -> Float[np.ndarray, "D N"]:
+    return np.concatenate([x[p] for x, p in zip(strata, picks, strict=True)], axis=-1)
+
+
+def probability_of_improvement(first: Strata, second: Strata) -> float:
+    """Chance that a run of `first` beats a run of `second` on the same case; ties count half; mean over cases."""
+    wins = [np.mean(np.sign(x[:, None] - y[None, :])) for x, y in zip(first, second, strict=True)]
+    return float((np.mean(wins) + 1) / 2)
+
+
+def holm_levels(p_values: Sequence[float], alpha: float = 1 - CONFIDENCE) -> list[float]:
+    """The level at which Holm's procedure tests each hypothesis: it is rejected exactly if its p-value is within.
+
+    After the first failure nothing is rejected any more, so what comes later keeps the level of that failure.
+    """
+    levels = [0.0] * len(p_values)
+    level, failed = 0.0, False
+    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
+        level = level if failed else alpha / (len(p_values) - rank)
+        failed = failed or p_values[index] > level
+        levels[index] = level
+    return levels
+
+
+def seeds_to_decide(
+    seeds: int, estimate: float, interval: tuple[float, float], region: tuple[float, float]
+) -> int | None:
+    """About how many seeds would move the interval off the region's edge, if the estimate stays: width ∝ 1/√n.
+
+    None where the estimate sits so close to an edge that no affordable number would.
+    """
+    needed = 0.0
+    for edge in region:
+        if interval[0] <= edge <= interval[1]:
+            reach = estimate - interval[0] if edge < estimate else interval[1] - estimate
+            distance = abs(estimate - edge)
+            needed = max(needed, math.inf if distance == 0 else seeds * (reach / distance) ** 2)
+    return max(seeds + 1, math.ceil(needed)) if 0 < needed <= MOST_SEEDS else None
