@@ -1,12 +1,13 @@
 """The contract of host environments: batched, NumPy in and out, same-step resets. Adapters live in `envs`."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from theodolite.core.env import Space, Step
 
 
+@runtime_checkable
 class HostEnv(Protocol):
     """`num_envs` copies of an environment outside JAX.
 

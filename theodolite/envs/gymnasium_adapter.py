@@ -1,13 +1,13 @@
 """Any environment registered with Gymnasium, a user's own among them, with same-step resets.
 
-Gymnasium's default spends the step after an episode's end on the reset (a dead transition); its SAME_STEP mode does not,
-and hands the true final observation over beside the first one of the next episode.
+Gymnasium's default spends the step after an episode's end on the reset (a dead transition); its SAME_STEP mode does
+not, and hands the true final observation over beside the first one of the next episode.
 """
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -24,13 +24,13 @@ def known_ids() -> list[str]:
 
 
 class _Plain(gymnasium.Wrapper):
-    """Hands out copies of observations, as a reset may overwrite the final one in place, and drops what nobody reads."""
+    """Hands out copies of observations, as a reset may overwrite the final one in place, and drops the rest."""
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict]:
         obs, _ = self.env.reset(**kwargs)
         return np.array(obs), {}
 
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+    def step(self, action: Any) -> tuple[np.ndarray, Any, Any, Any, dict]:
         obs, reward, terminated, truncated, _ = self.env.step(action)
         return np.array(obs), reward, terminated, truncated, {}
 
@@ -38,13 +38,13 @@ class _Plain(gymnasium.Wrapper):
 class GymnasiumEnvs:
     """`num_envs` copies of a registered environment; a HostEnv.
 
-    `vectorization="sync"` steps them one after another in this process, where an exception of the environment reaches the
-    caller with its own traceback; "async" gives each its own process (started afresh, so the calling script needs the
-    usual `if __name__ == "__main__"`), from which Gymnasium prints that traceback and raises the exception again here.
+    `vectorization="sync"` steps them one after another in this process, where an exception of the environment reaches
+    the caller with its own traceback; "async" gives each its own process (started afresh, so the calling script needs
+    the usual `if __name__ == "__main__"`), whose traceback Gymnasium prints before it raises the exception again here.
     Further options go to the environment.
     """
 
-    def __init__(self, id: str, num_envs: int = 1, vectorization: Literal["sync", "async"] = "sync", **options: Any):
+    def __init__(self, id: str, num_envs: int = 1, vectorization: str = "sync", **options: Any):
         if vectorization not in ("sync", "async"):
             raise UserError(f"vectorization = {vectorization!r}: must be one of sync, async.")
         self.id = id

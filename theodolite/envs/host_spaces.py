@@ -44,8 +44,8 @@ def observations(id: str, space: spaces.Space, mend: str) -> Reader:
             one_hot = np.eye(num, dtype=np.float32)
             return Reader(Box((int(num),), 0.0, 1.0), lambda obs: one_hot[np.asarray(obs) - start])
     raise UserError(
-        f"environment {id!r} has observations of type {type(space).__name__} ({_brief(space)}): a Box or a Discrete space "
-        f"is expected. {mend}"
+        f"environment {id!r} has observations of type {type(space).__name__} ({_brief(space)}): a Box or a Discrete "
+        f"space is expected. {mend}"
     )
 
 
@@ -62,8 +62,8 @@ def actions(id: str, space: spaces.Space, mend: str) -> Writer:
         case spaces.Box(low=low, high=high, dtype=kind) if np.issubdtype(kind, np.floating):
             return Writer(_box(space, "float32"), lambda action: np.clip(np.asarray(action).astype(kind), low, high))
     raise UserError(
-        f"environment {id!r} takes actions of type {type(space).__name__} ({_brief(space)}): one Discrete choice or a Box "
-        f"of real numbers is expected. {mend}"
+        f"environment {id!r} takes actions of type {type(space).__name__} ({_brief(space)}): one Discrete choice or a "
+        f"Box of real numbers is expected. {mend}"
     )
 
 

@@ -119,7 +119,7 @@ def _gymnasium(id: str, name: str, num_envs: int, options: dict[str, Any]) -> Ho
         _import(module, id)
     if registered not in adapter.known_ids():
         where = f" after importing {module!r}" if module else ""
-        how = f"Nothing{where} has registered it with gymnasium.register; gymnasium.pprint_registry() lists what there is."
+        how = f"Nothing{where} has registered it by gymnasium.register; gymnasium.pprint_registry() lists all of them."
         raise unknown("Gymnasium environment", registered, adapter.known_ids(), how)
     return adapter.GymnasiumEnvs(id, num_envs, **options)
 
@@ -149,7 +149,7 @@ def _import(module: str, id: str) -> None:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise  # the user's module was found; something that it imports was not
         raise UserError(
-            f"environment {id!r}: the module {module!r} was not found. Install it, or put the folder that holds its file on "
+            f"environment {id!r}: the module {module!r} was not found. Install it, or put the folder of its file on "
             "PYTHONPATH."
         ) from error
 
