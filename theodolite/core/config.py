@@ -66,6 +66,11 @@ def one_of(*values: Any) -> Constraint:
     return Constraint("must be one of " + ", ".join(map(str, values)), lambda v: v in values, "no such value")
 
 
+def optional(rule: Constraint) -> Constraint:
+    """None, or a value that obeys `rule`."""
+    return Constraint(f"{rule.says}, or be left out", lambda v: v is None or rule.holds(v), rule.counterexample)
+
+
 def sizes(says: str = "must be a sequence of positive integers, such as 64 64") -> Constraint:
     """A tuple of layer widths."""
     return Constraint(says, lambda v: all(isinstance(n, int) and n > 0 for n in v), (0,))
