@@ -240,8 +240,8 @@ def write(demos: Demos, folder: str | Path, *, dataset_id: str | None = None) ->
         draft.rename(folder)
     except OSError as error:
         raise UserError(
-            f"{folder} could not be written ({error.strerror or error}); nothing was left behind. Free space or choose another folder, "
-            "then run the same command again."
+            f"{folder} could not be written ({error.strerror or error}); nothing was left behind. Free space or "
+            "choose another folder, then run the same command again."
         ) from error
     finally:
         if draft is not None:
