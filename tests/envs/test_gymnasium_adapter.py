@@ -1,10 +1,10 @@
 """The Gymnasium adapter on environments that count, fail and show odd spaces, and on real ones."""
 
+from importlib import import_module
 from pathlib import Path
 
 import gymnasium
 import numpy as np
-import own_environments  # noqa: F401 (registers them)
 import pytest
 from gymnasium import spaces
 
@@ -13,6 +13,8 @@ from theodolite.core.errors import UserError
 from theodolite.envs.checker import check
 from theodolite.envs.gymnasium_adapter import GymnasiumEnvs
 from theodolite.envs.registry import make
+
+import_module("own_environments")  # registers them
 
 # Gymnasium warns of what OwnCounter does on purpose
 pytestmark = pytest.mark.filterwarnings("ignore:.*share an object.*:UserWarning")

@@ -11,9 +11,10 @@ from theodolite.core.env import Space, Step
 class HostEnv(Protocol):
     """`num_envs` copies of an environment outside JAX.
 
-    `step` resets every copy whose episode ended in the same call: its `Step.last_obs` holds the true final observation of the
-    ended episode and `Step.obs` the first of the next, so no dead transition exists. All fields are NumPy arrays with a leading
-    axis E: obs and last_obs in the space's dtype, reward float32, terminated and truncated bool, never both true.
+    `step` resets every copy whose episode ended in the same call: its `Step.last_obs` holds the true final observation
+    of the ended episode and `Step.obs` the first of the next, so no dead transition exists. All fields are NumPy arrays
+    with a leading axis E: obs and last_obs in the space's dtype, reward float32, terminated and truncated bool, never
+    both true. Arrays once handed out are never written again.
     """
 
     id: str
