@@ -11,7 +11,7 @@ wholly inside: supported; wholly outside: refuted; across the edge: undecided. `
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, SupportsIndex
 
 Size = Literal["smoke", "quick", "full"]
 SIZES: tuple[Size, ...] = ("smoke", "quick", "full")
@@ -22,7 +22,8 @@ STATISTIC_WORDS: dict[str, str] = {
     "iqm": "interquartile mean", "mean": "mean", "min": "lowest seed", "max": "highest seed"
 }  # fmt: skip
 Row = dict[str, Any]
-PaperValues = Mapping[tuple[str, str], float | str]
+Number = float | int
+PaperValues = Mapping[tuple[str, str], Number | str]
 
 
 class Paper(NamedTuple):
@@ -47,8 +48,8 @@ class Expectation:
 
     says: str
     arm: str
-    low: float = -math.inf
-    high: float = math.inf
+    low: Number = -math.inf
+    high: Number = math.inf
     than: str | None = None
     statistic: StatisticName | None = None
     """None: the claim's."""
@@ -64,7 +65,7 @@ class Expectation:
         return replace(self, cases=(case,), each=False)
 
 
-def better(arm: str, than: str, by: float = 0.0, **options: Any) -> Expectation:
+def better(arm: str, than: str, by: Number = 0.0, **options: Any) -> Expectation:
     """`arm` scores higher than `than` by at least `by` (a negative `by`: is at most that much worse)."""
     if by < 0:
         says = f"{arm} is at most {-by:g} below {than}"
@@ -73,23 +74,23 @@ def better(arm: str, than: str, by: float = 0.0, **options: Any) -> Expectation:
     return Expectation(says, arm, low=by or math.ulp(0.0), than=than, **options)  # equal is not better
 
 
-def lower(arm: str, than: str, by: float = 0.0, **options: Any) -> Expectation:
+def lower(arm: str, than: str, by: Number = 0.0, **options: Any) -> Expectation:
     """`arm` scores lower than `than` by at least `by`: for errors, costs and times."""
     says = f"{arm} is lower than {than}" + (f" by at least {by:g}" if by else "")
     return Expectation(says, arm, high=-by or -math.ulp(0.0), than=than, lower_wins=True, **options)
 
 
-def at_least(arm: str, bar: float, **options: Any) -> Expectation:
+def at_least(arm: str, bar: Number, **options: Any) -> Expectation:
     """`arm` reaches `bar`."""
     return Expectation(f"{arm} is at least {bar:g}", arm, low=bar, **options)
 
 
-def at_most(arm: str, bar: float, **options: Any) -> Expectation:
+def at_most(arm: str, bar: Number, **options: Any) -> Expectation:
     """`arm` stays at or under `bar`."""
     return Expectation(f"{arm} is at most {bar:g}", arm, high=bar, **options)
 
 
-def close(arm: str, to: float | str, tolerance: float, **options: Any) -> Expectation:
+def close(arm: str, to: Number | str, tolerance: Number, **options: Any) -> Expectation:
     """`arm` lies within `tolerance` of a value, or of another arm."""
     if isinstance(to, str):
         says = f"{arm} is within {tolerance:g} of {to}"
@@ -141,7 +142,7 @@ class Job:
     seeds: tuple[int, ...]
     run: Callable[[], Iterable[Row]]
     """A module-level function with plain arguments, `functools.partial(train_gail, levels=4, seeds=(0, 1, 2))`."""
-    cost: float = 1.0
+    cost: Number = 1.0
     """Relative duration; the longest start first."""
 
     @property
@@ -155,7 +156,7 @@ def _ranges(seeds: tuple[int, ...]) -> str:
     return f"seeds {seeds[0]}-{seeds[-1]}" if consecutive else f"seed {', '.join(map(str, seeds))}"
 
 
-def row(arm: str, case: str, seed: int, curves: Mapping[str, Any] | None = None, **metrics: Any) -> Row:
+def row(arm: str, case: str, seed: SupportsIndex, curves: Mapping[str, Any] | None = None, **metrics: Any) -> Row:
     """One seed's result. `curves` maps a name to its two axes, ([steps], [values]), for the figure."""
     plain: Row = {"arm": arm, "case": case, "seed": int(seed), "metrics": {k: float(v) for k, v in metrics.items()}}
     if curves:

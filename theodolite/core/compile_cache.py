@@ -1,6 +1,6 @@
 """The persistent compilation cache: what one run compiled, the next one and every worker process reads from disk.
 
-THEODOLITE_CACHE names another folder; empty, it switches the cache off.
+THEODOLITE_CACHE names another folder; empty, it switches the cache off. JAX's own JAX_COMPILATION_CACHE_DIR is heeded.
 """
 
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 def folder() -> Path | None:
     """Where compiled programs are kept: under the user's cache folder, None when switched off."""
-    chosen = os.environ.get("THEODOLITE_CACHE")
+    chosen = os.environ.get("THEODOLITE_CACHE", os.environ.get("JAX_COMPILATION_CACHE_DIR"))
     if chosen is not None:
         return Path(chosen) if chosen else None
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "theodolite" / "jax"
@@ -26,3 +26,15 @@ def enable() -> Path | None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return place
+
+
+def environment() -> dict[str, str]:
+    """The same as variables for a child process, which then needs no JAX to set it up."""
+    place = folder()
+    if place is None:
+        return {}
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(place),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }

@@ -172,7 +172,7 @@ def dots(axes: Axes, claim: Claim, scores: Scores, cases: Sequence[str]) -> None
     shift, look = _offsets(claim.arms, 0.78), looks(claim.arms)
     for arm in claim.arms:
         found = [(x + shift[arm], estimate(claim, scores, arm, case)) for x, case in enumerate(cases)]
-        points = np.array([(x, *e) for x, e in found if e is not None and e[0] is not None])
+        points = np.array([(x, *e) for x, e in found if e is not None])
         if not len(points):
             continue
         x, middle, low, high = points.T
@@ -196,7 +196,7 @@ def rows_of_dots(axes: Axes, claim: Claim, scores: Scores, cases: Sequence[str])
     for y, arm in enumerate(claim.arms):
         found = estimate(claim, scores, arm, cases[0])
         colour, marker = look[arm]
-        if found is not None and found[0] is not None:
+        if found is not None:
             axes.hlines(y, found[1], found[2], color=colour, linewidth=1.6, zorder=3)
             axes.plot(
                 found[0], y, marker, color=colour, markersize=5.5, markeredgewidth=1.6 * (marker == "_"), zorder=4
@@ -235,7 +235,7 @@ def _last_levels(claim: Claim, scores: Scores, cases: Sequence[str]) -> dict[str
     """The height at which each arm ends in the last panel."""
     heights = {}
     for arm in claim.arms:
-        found = [e for case in cases if (e := estimate(claim, scores, arm, case)) and e[0] is not None]
+        found = [e for case in cases if (e := estimate(claim, scores, arm, case))]
         if found:
             heights[arm] = found[-1][0]
     return heights

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from theodolite.core import stats
-from theodolite.core.claim import STATISTIC_WORDS, Claim, Expectation, Item, Size
+from theodolite.core.claim import STATISTIC_WORDS, Claim, Expectation, Item, Number, Size
 from theodolite.core.scores import Scores, natural, plain
 
 FEWEST_SEEDS = 3
@@ -62,10 +62,10 @@ def judge_claim(claim: Claim, scores: Scores, size: Size) -> Json:
 
 
 def estimate(claim: Claim, scores: Scores, arm: str, case: str) -> tuple[float, float, float] | None:
-    """The estimate, lower and upper end that tables and figures show for an arm in a case, None without scores."""
+    """The estimate, lower and upper end that tables and figures show for an arm in a case; None without finite ones."""
     cell = _cells(claim, scores).get((arm, case))
     found = _summary(claim, arm, {case: cell}) if cell else None
-    return (found["estimate"], found["low"], found["high"]) if found else None
+    return (found["estimate"], found["low"], found["high"]) if found and found["estimate"] is not None else None
 
 
 def _cells(claim: Claim, scores: Scores) -> Cells:
@@ -203,7 +203,7 @@ def _outcome(claim: Claim, question: Question, level: float) -> Json:
     return answer
 
 
-def _compare(interval: tuple[float, float], region: tuple[float, float]) -> str:
+def _compare(interval: tuple[float, float], region: tuple[Number, Number]) -> str:
     if region[0] <= interval[0] and interval[1] <= region[1]:
         return "supported"
     return "refuted" if interval[1] < region[0] or interval[0] > region[1] else "undecided"

@@ -87,7 +87,6 @@ def serve(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(sys.stderr.fileno(), 1)  # a job that prints must not break the JSON on the parent's output
-    compile_cache.enable()
     while True:
         try:
             pipe.send(perform(Task(*pipe.recv())))
@@ -148,7 +147,7 @@ class Worker:
 def _environment() -> Iterator[None]:
     """The environment that a spawned process inherits: set in the parent, because a child may import JAX at once."""
     flags = " ".join(filter(None, (os.environ.get("XLA_FLAGS"), ONE_THREAD["XLA_FLAGS"])))
-    wanted = {**ONE_THREAD, "XLA_FLAGS": flags, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    wanted = {**ONE_THREAD, "XLA_FLAGS": flags, "XLA_PYTHON_CLIENT_PREALLOCATE": "false", **compile_cache.environment()}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:

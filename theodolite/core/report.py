@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from theodolite.core.claim import STATISTIC_WORDS, Item
+from theodolite.core.claim import STATISTIC_WORDS, Item, Number
 from theodolite.core.files import write_text
 from theodolite.core.judge import Json
 from theodolite.core.scores import Scores
@@ -51,7 +51,11 @@ def render(item: Item, verdict: Json, scores: Scores, figure: str = "") -> str:
 def inline(figure: str) -> str:
     """An SVG that can stand in a page: no prologue, comments or metadata, nothing active, scaled by the page."""
     body = ACTIVE.sub("", COMMENT.sub("", figure)).strip()
-    return re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r'\1 aria-hidden="true"', body, count=1)
+    return re.sub(r"<svg\b[^>]*>", lambda tag: _scalable(tag[0]), body, count=1)
+
+
+def _scalable(tag: str) -> str:
+    return re.sub(r' (width|height)="[^"]*"', "", tag).replace("<svg", '<svg aria-hidden="true"', 1)
 
 
 def caption(verdict: Json) -> str:
@@ -64,7 +68,7 @@ def caption(verdict: Json) -> str:
     return "; ".join(sentences)
 
 
-def number(value: Any, scale: float | None = None) -> str:
+def number(value: Any, scale: Number | None = None) -> str:
     """A number with as many digits as a table needs whose largest entry is `scale`."""
     if value is None:
         return "–"
@@ -76,32 +80,35 @@ def number(value: Any, scale: float | None = None) -> str:
     if value and size < 1e-2:
         return f"{value:.1e}".replace("e-0", "e-").replace("-", "−")
     digits = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 0.3 else 3
-    return f"{value:,.{digits}f}".replace("-", "−")
+    return f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", "−")  # adding zero makes -0.00 plain
 
 
-def bracket(found: Json, scale: float | None = None) -> str:
+def bracket(found: Json, scale: Number | None = None) -> str:
     """The interval alone, empty where the scores do not vary."""
     if found["estimate"] is None or found["low"] == found["high"]:
         return ""
     return f"[{number(found['low'], scale)}, {number(found['high'], scale)}]"
 
 
-def interval(found: Json, scale: float | None = None) -> str:
+def interval(found: Json, scale: Number | None = None) -> str:
     """An estimate with its interval, or alone where the scores do not vary."""
+    if found["estimate"] is None:
+        return "–"
+    scale = scale or max(abs(found[k]) for k in ("estimate", "low", "high"))
     return f"{number(found['estimate'], scale)} {bracket(found, scale)}".strip()
 
 
-def margin(bounds: list[float | None]) -> str:
+def margin(bounds: list[Number | None]) -> str:
     """The region in which an expectation puts its quantity."""
     low, high = bounds
     if low is not None and high is not None:
-        return f"{number(low)} to {number(high)}"
+        return f"{low:.6g} to {high:.6g}".replace("-", "−")
     if low is not None:
-        return "above 0" if 0 < low < 1e-300 else f"≥ {number(low)}"
-    return "below 0" if high is not None and -1e-300 < high < 0 else f"≤ {number(high)}"
+        return "above 0" if 0 < low < 1e-300 else f"≥ {low:.6g}".replace("-", "−")
+    return "below 0" if high is not None and -1e-300 < high < 0 else f"≤ {high:.6g}".replace("-", "−")
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: Number | None) -> str:
     """Seconds in words."""
     if seconds is None:
         return "–"

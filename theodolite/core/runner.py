@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 from theodolite.core import pool, results
 from theodolite.core import scores as score_files
@@ -47,7 +47,7 @@ OnProgress = Callable[[Progress], None]
 
 def run(
     item: Item,
-    size: Size,
+    size: str,
     out: Path,
     seeds: int | None = None,
     workers: int = 2,
@@ -65,7 +65,7 @@ def run(
         raise UserError(
             f"workers = {workers}, seeds = {seeds}: both must be at least 1. Leave them out for the default."
         )
-    manifest = results.open_run(out, item, size, seeds)
+    manifest = results.open_run(out, item, cast(Size, size), seeds)
     with _alone(out):
         failures = _work(_Run(item, manifest, out), workers, on_progress or (lambda _: None))
         _write_failures(out, failures)

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import special
 
-Scores = Float[np.ndarray, " N"]
+Scores = Float[np.ndarray, " _"]
 Strata = Sequence[Scores]
 Statistic = Callable[[Float[np.ndarray, "*D N"]], Float[np.ndarray, "*D"]]
 
@@ -40,17 +40,13 @@ def iqm(scores: Float[np.ndarray, "*D N"]) -> Float[np.ndarray, "*D"]:
     """Interquartile mean along the last axis: a quarter of the scores (rounded down) is cut from each end."""
     cut = scores.shape[-1] // 4
     middle = np.sort(scores, axis=-1)[..., cut : scores.shape[-1] - cut]
-    return _mean(middle, lowest=middle[..., 0], highest=middle[..., -1])
+    return mean(middle)
 
 
 def mean(scores: Float[np.ndarray, "*D N"]) -> Float[np.ndarray, "*D"]:
     """Mean along the last axis."""
-    return _mean(scores, lowest=scores.min(axis=-1), highest=scores.max(axis=-1))
-
-
-def _mean(scores: np.ndarray, lowest: np.ndarray, highest: np.ndarray) -> Float[np.ndarray, "..."]:
     # Rounding may push the mean of equal numbers past them, and an exact score past its bar; clipping mends it.
-    return np.asarray(np.clip(scores.mean(axis=-1), lowest, highest))
+    return np.asarray(np.clip(scores.mean(axis=-1), scores.min(axis=-1), scores.max(axis=-1)))
 
 
 def worst(scores: Float[np.ndarray, "*D N"]) -> Float[np.ndarray, "*D"]:
@@ -85,19 +81,22 @@ class Bootstrap(NamedTuple):
             return self.estimate, self.estimate
         deviate = float(special.stdtrit(self.freedom, (1 - confidence) / 2)) * self.inflation
         if self.freedom < FEWEST_FREEDOM:
-            reach = -deviate * float(self.draws.std())
+            reach = -deviate * self._spread()
             return self.estimate - reach, self.estimate + reach
         tail = special.ndtr(deviate)
         low, high = np.quantile(self.draws, [tail, 1 - tail])
         return float(low), float(high)
 
-    def p_value(self, low: float, high: float) -> float:
+    def _spread(self) -> float:
+        return float(self.draws.std()) if np.ptp(self.draws) else 0.0
+
+    def p_value(self, low: float | int, high: float | int) -> float:
         """Smallest α at which the interval lies wholly inside, or wholly outside, the region [low, high]."""
         if self.freedom == 0:
             return 0.0
         if self.freedom < FEWEST_FREEDOM:
             to_edge = max(min(self.estimate - low, high - self.estimate), low - self.estimate, self.estimate - high)
-            spread = float(self.draws.std())
+            spread = self._spread()
             deviate = -to_edge / spread if spread else -math.inf
         else:
             below, above = np.mean(self.draws < low), np.mean(self.draws > high)
@@ -136,11 +135,11 @@ def bootstrap_difference(
     return Bootstrap(estimate, np.concatenate(blocks), sum(sizes) - len(sizes), math.sqrt(n / (n - 1)))
 
 
-def _pick(stratum: Scores, count: int, generator: np.random.Generator) -> Int[np.ndarray, "D N"]:
+def _pick(stratum: Scores, count: int, generator: np.random.Generator) -> Int[np.ndarray, "D _"]:
     return generator.integers(len(stratum), size=(count, len(stratum))) if len(stratum) else np.zeros((count, 0), int)
 
 
-def _take(strata: Strata, picks: Sequence[Int[np.ndarray, "D _"]]) -> Float[np.ndarray, "D N"]:
+def _take(strata: Strata, picks: Sequence[Int[np.ndarray, "_ _"]]) -> Float[np.ndarray, "_ _"]:
     return np.concatenate([x[p] for x, p in zip(strata, picks, strict=True)], axis=-1)
 
 
@@ -165,7 +164,7 @@ def holm_levels(p_values: Sequence[float], alpha: float = 1 - CONFIDENCE) -> lis
 
 
 def seeds_to_decide(
-    seeds: int, estimate: float, interval: tuple[float, float], region: tuple[float, float]
+    seeds: int, estimate: float, interval: tuple[float, float], region: tuple[float | int, float | int]
 ) -> int | None:
     """About how many seeds would move the interval off the region's edge, if the estimate stays: width ∝ 1/√n.
 

@@ -1,0 +1,96 @@
+import re
+
+import matplotlib
+import numpy as np
+import pytest
+
+from theodolite.core import figures, judge
+from theodolite.core.claim import Claim, at_least, better, row
+from theodolite.core.scores import Scores
+
+ARMS = ("random", "expert", "clone", "adversarial")
+CLAIM = Claim(
+    id="an17/figure/a", text="A claim that is long enough to be wrapped " * 4, metric="score", arms=ARMS,
+    expect=(at_least("adversarial", 0.9), better("adversarial", "clone")), unit="share", level="demonstrations",
+    paper_values={("clone", "Pole/1"): 0.3, ("clone", "Pole/10"): "no number"},
+)  # fmt: skip
+
+
+def made(cases=("Pole/1", "Pole/10", "Car/1", "Car/10")) -> Scores:
+    generator, steps = np.random.default_rng(0), np.linspace(0, 1e6, 20)
+    return Scores(tuple(
+        row(arm, case, seed, score=level + generator.normal() * 0.05, curves={"return": (steps, level * steps / 1e6)})
+        for arm, level in zip(ARMS, (0.0, 1.0, 0.4, 0.95), strict=True) for case in cases for seed in range(4)
+    ))  # fmt: skip
+
+
+def test_equal_scores_give_equal_bytes_and_small_files(tmp_path):
+    for name in ("a", "b"):
+        figures.save(figures.of_claims([CLAIM], made()), tmp_path / name)
+    for kind in ("svg", "png"):
+        first = (tmp_path / f"a.{kind}").read_bytes()
+        assert first == (tmp_path / f"b.{kind}").read_bytes()
+        assert 5_000 < len(first) < 300_000
+    assert b"dc:date" not in (tmp_path / "a.svg").read_bytes()
+
+
+def test_what_is_drawn_is_what_was_judged():
+    figure, scores = figures.of_claims([CLAIM], made()), made()
+    panels = [a for part in figure.subfigures.flat for a in part.axes] if hasattr(figure.subfigures, "flat") else [
+        a for part in figure.subfigs for a in part.axes]  # fmt: skip
+    assert [p.get_title(loc="left") for p in panels] == ["Car", "Pole"]
+    pole = panels[1]
+    drawn = {round(float(y), 9) for line in pole.lines for y in np.atleast_1d(line.get_ydata())}
+    for arm in ARMS:
+        for case in ("Pole/1", "Pole/10"):
+            middle, low, high = judge.estimate(CLAIM, scores, arm, case)
+            assert round(middle, 9) in drawn
+            bars = [s for c in pole.collections for s in c.get_segments()]
+            assert any(np.allclose(s[:, 1], [low, high]) for s in bars)
+    assert 0.3 in drawn  # the paper's number
+    assert 0.9 in drawn  # the bar
+    assert [t.get_text() for t in pole.get_xticklabels()] == ["1", "10"]
+
+
+def test_cases_without_levels_are_rows_and_arms_without_scores_are_left_out(tmp_path):
+    scores = Scores(tuple(r for r in made(("Pole", "Car")).rows if r["arm"] != "clone"))
+    figures.save(figures.of_claims([CLAIM], scores), tmp_path / "rows")
+    with pytest.raises(ValueError, match="none of the claims"):
+        figures.of_claims([CLAIM], Scores(()))
+
+
+def test_scores_that_are_not_finite_do_not_stop_the_drawing(tmp_path):
+    rows = [*made().rows, row("clone", "Pole/1", 9, score=float("nan"))]
+    figures.save(figures.of_claims([CLAIM], Scores(tuple(rows))), tmp_path / "nan")
+
+
+def test_curves_draw_each_arm_once(tmp_path):
+    figure, axes = figures.panel_grid(["Pole", "Car"])
+    figures.curves(axes[0], made(), "return", ARMS, "Pole/1")
+    assert [t.get_text() for t in axes[0].texts] and {t.get_text() for t in axes[0].texts} == set(ARMS)
+    assert len(axes[0].collections) == 4
+    figures.save(figure, tmp_path / "curves")
+
+
+def test_names_never_overlap_and_stay_inside():
+    heights = {f"arm {i}": 0.5 for i in range(6)} | {"high": 1.0, "low": 0.0}
+    places = sorted(figures._spread(heights, 0.1, 0.0, 1.0).values())
+    assert min(np.diff(places)) > 0.099
+    assert places[0] > -0.01
+    assert places[-1] < 1.01
+
+
+def test_arms_differ_in_colour_and_marker_and_the_reader_s_settings_are_untouched():
+    before = dict(matplotlib.rcParams)
+    looks = figures.looks([f"arm {i}" for i in range(8)])
+    assert len({look.colour for look in looks.values()}) == len({look.marker for look in looks.values()}) == 8
+    figures.of_claims([CLAIM], made())
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("colour", [*figures.COLOURS, figures.INK, figures.FAINT])
+def test_coloured_names_can_be_read_on_white(colour):
+    channels = [int(pair, 16) / 255 for pair in re.findall("..", colour[1:])]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+    assert 1.05 / (luminance + 0.05) > 3.0  # WCAG's bar for graphics and large text

@@ -1,0 +1,100 @@
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from scipy.stats import mannwhitneyu, trim_mean
+
+from theodolite.core import stats
+
+scores = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=40).map(np.array)
+
+
+@given(scores)
+def test_iqm_is_the_mean_trimmed_by_a_quarter(x):
+    assert stats.iqm(x) == pytest.approx(trim_mean(x, 0.25), rel=1e-9, abs=1e-9)
+
+
+def test_iqm_works_along_the_last_axis():
+    x = np.random.default_rng(0).normal(size=(5, 9))
+    np.testing.assert_allclose(stats.iqm(x), [stats.iqm(row) for row in x])
+
+
+@given(st.floats(-1e6, 1e6), st.integers(1, 30))
+def test_the_mean_of_equal_scores_is_that_score_to_the_last_bit(value, count):
+    assert stats.iqm(np.full(count, value)) == value == stats.mean(np.full(count, value))
+
+
+@pytest.mark.parametrize(("seeds", "cases"), [(3, 1), (5, 1), (7, 1), (3, 2), (5, 4)])
+def test_the_interval_covers_the_truth_about_as_often_as_it_says(seeds, cases):
+    generator, hits, repeats = np.random.default_rng(7), 0, 400
+    for _ in range(repeats):
+        strata = [generator.normal(size=seeds) for _ in range(cases)]
+        low, high = stats.bootstrap(strata, stats.iqm, generator, draws=1_000).interval()
+        hits += low <= 0 <= high
+    assert 0.90 <= hits / repeats <= 0.99  # the plain percentile interval has 0.75 with 3 seeds, 0.88 with 5
+
+
+def test_strata_are_resampled_apart():
+    easy, hard = np.full(5, 10.0), np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+    draws = stats.bootstrap([easy, hard], stats.mean, np.random.default_rng(0)).draws
+    assert draws.min() >= 5.0
+    assert draws.max() <= 7.0
+
+
+def test_pairing_removes_what_the_seeds_share():
+    generator = np.random.default_rng(0)
+    shared = generator.normal(size=10) * 10
+    first, second = [shared + 1 + generator.normal(size=10) * 0.1], [shared]
+
+    def difference(x, y):
+        return np.asarray(stats.mean(x) - stats.mean(y))
+
+    paired = stats.bootstrap_difference(first, second, difference, generator, paired=[True]).interval()
+    loose = stats.bootstrap_difference(first, second, difference, generator, paired=[False]).interval()
+    assert paired[1] - paired[0] < 0.3 < 5 < loose[1] - loose[0]
+
+
+@pytest.mark.parametrize("strata", [[np.array([2.0])], [np.full(6, 2.0)], [np.full(3, 2.0), np.array([2.0])]])
+def test_scores_that_do_not_vary_have_a_degenerate_interval(strata):
+    assert stats.bootstrap(strata, stats.iqm, np.random.default_rng(0)).interval() == (2.0, 2.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(-3, 3), min_size=3, max_size=12), st.floats(-2, 2), st.sampled_from([0.8, 0.95, 0.99]))
+def test_the_p_value_says_whether_the_interval_leaves_the_edge(x, bar, confidence):
+    found = stats.bootstrap([np.array(x)], stats.iqm, np.random.default_rng(1), draws=2_000)
+    low, high = found.interval(confidence)
+    p = found.p_value(bar, np.inf)
+    if p < (1 - confidence) * 0.98:  # the quantile interpolates between draws, the p-value counts them
+        assert low >= bar - 1e-2 or high < bar + 1e-2
+    if low > bar + 1e-2 or high < bar - 1e-2:
+        assert p <= (1 - confidence) * 1.02
+
+
+@given(st.lists(scores, min_size=1, max_size=3), st.data())
+def test_probability_of_improvement_is_the_mean_of_mann_whitneys_u(first, data):
+    second = [data.draw(scores) for _ in first]
+    u = [mannwhitneyu(x, y).statistic / (len(x) * len(y)) for x, y in zip(first, second, strict=True)]
+    assert stats.probability_of_improvement(first, second) == pytest.approx(np.mean(u))
+
+
+@given(st.lists(st.floats(0, 0.2), min_size=1, max_size=8))
+def test_holm_levels_reject_what_adjusted_p_values_reject(p_values):
+    order, adjusted, so_far = np.argsort(p_values, kind="stable"), np.zeros(len(p_values)), 0.0
+    for rank, index in enumerate(order):
+        so_far = max(so_far, (len(p_values) - rank) * p_values[index])
+        adjusted[index] = so_far
+    levels = stats.holm_levels(p_values, 0.05)
+    for p, level, definition in zip(p_values, levels, adjusted, strict=True):
+        if abs(definition - 0.05) > 1e-9:
+            assert (p <= level) == (definition <= 0.05)
+
+
+def test_holm_by_hand():
+    assert stats.holm_levels([0.04, 0.001, 0.03], 0.05) == pytest.approx([0.025, 0.05 / 3, 0.025])
+
+
+def test_seeds_to_decide_shrinks_the_interval_with_the_root_of_the_number():
+    assert stats.seeds_to_decide(5, 1.0, (0.0, 2.0), (0.5, np.inf)) == 20  # width must halve
+    assert stats.seeds_to_decide(5, 1.0, (0.0, 2.0), (1.0, np.inf)) is None  # on the edge: never
+    assert stats.seeds_to_decide(5, 1.0, (0.0, 2.0), (0.05, np.inf)) == 6
