@@ -18,7 +18,7 @@ def play(arm: str, case: str, seeds: tuple[int, ...]):
     marks = os.environ.get("SYNTHETIC_MARKS")
     if marks:
         with Path(marks).open("a") as file:
-            file.write(f"{arm}|{case}|{os.environ.get('XLA_FLAGS', '')}\n")
+            file.write(f"{arm}|{case}|{os.environ.get('NPROC', '')}|{os.getpid()}\n")
     time.sleep(float(os.environ.get("SYNTHETIC_SLEEP", "0")))
     trouble = os.environ.get("SYNTHETIC_TROUBLE", "")
     if arm == "good" and trouble == "raise":

@@ -62,7 +62,7 @@ def test_workers_have_one_thread_and_our_own_environment_is_untouched(tmp_path, 
     before = dict(os.environ)
     runner.run(ITEM, "smoke", tmp_path / "run", workers=1)
     assert dict(os.environ) == before
-    assert all("multi_thread_eigen=false" in line for line in marks.read_text().splitlines())
+    assert all(line.split("|")[2] == "1" for line in marks.read_text().splitlines())
     assert [line.split("|")[0] for line in marks.read_text().splitlines()] == ["good", "good", "bad", "bad"]  # by cost
 
 
@@ -96,6 +96,31 @@ def test_a_killed_run_continues_and_gives_the_verdict_of_an_undisturbed_one(fini
     assert again.verdict["scores_sha256"] != ""
     assert [r["metrics"] for r in again.scores.rows] == [r["metrics"] for r in finished.scores.rows]
     assert len(results.read_json(out / "run.json")["sessions"]) == 2
+
+
+def test_workers_end_with_a_killed_parent(tmp_path):
+    marks, code = tmp_path / "marks", tmp_path / "child.py"
+    code.write_text(CHILD.format(here=str(HERE), root=str(HERE.parents[1]), out=str(tmp_path / "run")))
+    environment = {**os.environ, "SYNTHETIC_SLEEP": "300", "SYNTHETIC_MARKS": str(marks)}
+    child = subprocess.Popen([sys.executable, str(code)], env=environment)
+    deadline = time.monotonic() + 60
+    while not marks.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.kill()
+    child.wait()
+    worker = int(marks.read_text().split("|")[3])
+    deadline = time.monotonic() + 20
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(worker)
+
+
+def alive(process: int) -> bool:
+    try:  # an orphan that nobody has collected yet is a zombie
+        state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
 
 
 def test_a_second_run_does_nothing_and_changes_nothing(finished, monkeypatch, tmp_path):

@@ -21,12 +21,9 @@ from typing import NamedTuple
 from theodolite.core import compile_cache
 from theodolite.core.claim import Item, Job, Row, Size
 
-ONE_THREAD = {
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
+ONE_THREAD = {"NPROC": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""NPROC sizes XLA's thread pool. The well-known --xla_cpu_multi_thread_eigen=false no longer does (JAX 0.10.2: two
+busy threads with it, one with NPROC), and flags would split the compilation cache."""
 
 
 class Task(NamedTuple):
@@ -146,8 +143,7 @@ class Worker:
 @contextmanager
 def _environment() -> Iterator[None]:
     """The environment that a spawned process inherits: set in the parent, because a child may import JAX at once."""
-    flags = " ".join(filter(None, (os.environ.get("XLA_FLAGS"), ONE_THREAD["XLA_FLAGS"])))
-    wanted = {**ONE_THREAD, "XLA_FLAGS": flags, "XLA_PYTHON_CLIENT_PREALLOCATE": "false", **compile_cache.environment()}
+    wanted = {**ONE_THREAD, "XLA_PYTHON_CLIENT_PREALLOCATE": "false", **compile_cache.environment()}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
