@@ -172,14 +172,13 @@ def from_flat(
         over |= rows[name].astype(bool) if name in rows else False
     cuts = np.flatnonzero(over[:-1]) + 1
     pieces = {name: np.split(x, cuts) if len(x) else [] for name, x in rows.items()}
-    for k, (now, after) in enumerate(zip(pieces["obs"], pieces["next_obs"], strict=True)):
-        _check_continuous(now, after, k)
-    obs_rows = [np.concatenate([o, n[-1:]]) for o, n in zip(pieces["obs"], pieces["next_obs"], strict=True)]
+    obs_rows = [_join(now, pieces["next_obs"][k], k) for k, now in enumerate(pieces["obs"])]
     optional = (pieces.get(name) for name in ("rewards", "terminated", "truncated"))
     return from_arrays(obs_rows, pieces["actions"], *optional, **settings)
 
 
-def _check_continuous(obs: np.ndarray, next_obs: np.ndarray, episode: int) -> None:
+def _join(obs: np.ndarray, next_obs: np.ndarray, episode: int) -> np.ndarray:
+    """The T+1 observations of one episode, whose rows must follow each other."""
     broken = (obs[1:] != next_obs[:-1]) & ~(np.isnan(obs[1:]) & np.isnan(next_obs[:-1]))
     if broken.any():
         step = checks.first(broken)[0]
@@ -187,6 +186,7 @@ def _check_continuous(obs: np.ndarray, next_obs: np.ndarray, episode: int) -> No
             f"episode {episode}, step {step}: next_obs is not the obs of the following row, so another episode "
             "begins there. Set truncated (or terminated) at this step."
         )
+    return np.concatenate([obs, next_obs[-1:]])
 
 
 class Rows(Arrays):
