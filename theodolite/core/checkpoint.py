@@ -36,15 +36,18 @@ def meta(path: Path) -> dict[str, Any]:
     return json.loads(str(_open(path)[META]))
 
 
-def load(path: Path, like: PyTree) -> PyTree[Array]:
+def load(path: Path, like: PyTree, part: str = "") -> PyTree[Array]:
     """The saved tree. `like` has its structure: arrays, or shapes from `jax.eval_shape`.
+
+    With `part` only leaves whose name starts with it are looked at, and `like` holds those alone.
 
     Raises:
         UserError: the file is damaged, or a leaf is missing, is not expected, or has another shape or dtype.
     """
     saved = _open(path)
     expected = dict(zip(names(like), jax.tree.leaves(like), strict=True))
-    found = {name: (saved[name].shape, str(saved[name].dtype)) for name in saved if name != META}
+    looked_at = [name for name in saved if name != META and name.startswith(part)]
+    found = {name: (saved[name].shape, str(saved[name].dtype)) for name in looked_at}
     wanted = {name: (leaf.shape, str(leaf.dtype)) for name, leaf in expected.items()}
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
@@ -52,7 +55,7 @@ def load(path: Path, like: PyTree) -> PyTree[Array]:
                 f"{path}: {name} is {_say(found.get(name))}, expected {_say(wanted.get(name))}. "
                 "The checkpoint belongs to another configuration: load it with the one in its run.json."
             )
-    return jax.tree.unflatten(jax.tree.structure(like), [jax.numpy.asarray(saved[name]) for name in expected])
+    return jax.tree.unflatten(jax.tree.structure(like), [jax.numpy.array(saved[name]) for name in expected])
 
 
 def _open(path: Path) -> dict[str, np.ndarray]:

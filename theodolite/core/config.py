@@ -4,9 +4,13 @@ A new learning rate therefore does not recompile, a sweep over a float is a `vma
 hyper-gradient is `jax.grad`. Checks run when a config is constructed, never on tracers.
 """
 
+import ast
+import inspect
 import math
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any, NamedTuple, TypeVar, dataclass_transform, get_type_hints
 
 import jax
@@ -97,5 +101,19 @@ def require(c: Any, **constraints: Constraint) -> None:
 
 
 def _meaning(cls: type, name: str) -> str:
-    documented = getattr(cls, "__field_docs__", {})
+    documented = field_docs(cls)
     return f" {documented[name]}" if name in documented else ""
+
+
+@cache
+def field_docs(cls: type) -> dict[str, str]:
+    """What the string below each field of a dataclass says of it; empty where the source is not at hand."""
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    docs = {}
+    for field, text in zip(body, body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            docs[field.target.id] = inspect.cleandoc(text.value.value)
+    return docs

@@ -29,8 +29,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         os.replace(temporary, path)
     except OSError as error:
         kept = "the previous file is intact" if path.exists() else "nothing was left behind"
-        raise UserError(f"{path} could not be written ({error.strerror or error}); {kept}. Free space or choose "
-                        "another folder, then run the same command again.") from error
+        raise UserError(
+            f"{path} could not be written ({error.strerror or error}); {kept}. Free space or choose "
+            "another folder, then run the same command again."
+        ) from error
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
@@ -53,3 +55,33 @@ def write_with(path: Path, write: Callable[[Path], Any]) -> None:
         draft = Path(folder) / path.name
         write(draft)
         os.replace(draft, path)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Make a folder and hold it against a second run into it.
+
+    Raises:
+        UserError: another process is at work in the folder, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("wb")
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror or error}). Choose another folder.") from error
+    with file:
+        try:
+            _lock(file)
+        except OSError as error:
+            raise UserError(
+                f"another process is running in {folder}. Wait for it, or choose another folder with --out."
+            ) from error
+        yield
+
+
+def _lock(file: IO[bytes]) -> None:
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system: two runs into one folder are the user's affair there
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,17 +5,16 @@ not stop the others; at the end the failures are named, and running again tries 
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from theodolite.core import pool, results
 from theodolite.core import scores as score_files
 from theodolite.core.claim import SIZES, Item, Job, Row, Size
 from theodolite.core.errors import UserError, unknown
-from theodolite.core.files import write_text
+from theodolite.core.files import alone, write_text
 from theodolite.core.judge import Json, judge
 from theodolite.core.scores import Scores, dumps
 
@@ -66,7 +65,7 @@ def run(
             f"workers = {workers}, seeds = {seeds}: both must be at least 1. Leave them out for the default."
         )
     manifest = results.open_run(out, item, cast(Size, size), seeds)
-    with _alone(out):
+    with alone(out):
         failures = _work(_Run(item, manifest, out), workers, on_progress or (lambda _: None))
         _write_failures(out, failures)
         outcome = finish(item, out)
@@ -157,28 +156,3 @@ def _write_failures(folder: Path, failures: dict[str, str]) -> None:
         write_text(path, "\n".join(f"== {name}\n{trace}" for name, trace in failures.items()))
     else:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a folder against a second run into it.
-
-    Raises:
-        UserError: another process is at work in the folder.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("wb") as file:
-        try:
-            _lock(file)
-        except OSError as error:
-            raise UserError(f"another process is running in {folder}. Wait for it, or choose another folder with "
-                            "--out.") from error  # fmt: skip
-        yield
-
-
-def _lock(file: IO[bytes]) -> None:
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system: two runs into one folder are the user's affair there
-        return
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

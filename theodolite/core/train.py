@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from theodolite.core.agent import Agent
-from theodolite.core.arrays import Metrics, PRNGKey
+from theodolite.core.agent import Agent, Solver, State
+from theodolite.core.arrays import Arrays, Metrics, PRNGKey
 from theodolite.core.drive import (
     EPISODE_METRICS,
     Carry,
@@ -22,18 +22,24 @@ from theodolite.core.drive import (
     start_host,
     step_keys,
 )
-from theodolite.core.env import JaxEnvs
+from theodolite.core.env import JaxEnvs, Space
 from theodolite.core.errors import NotFinite
 from theodolite.core.host import HostEnv
 
 C = TypeVar("C")
 
 
+class Learnt(Arrays):
+    """The carry of a method without an environment, and the part of every carry that a policy needs."""
+
+    agent: State
+
+
 class Chunk(NamedTuple):
     """What a training loop yields: updates done, the carry (valid until the next chunk), metrics [S, every]."""
 
     update: int
-    carry: Carry
+    carry: Carry | Learnt
     metrics: Metrics
 
 
@@ -86,7 +92,9 @@ def over_seeds(f: Callable, seeds: int, axes: tuple[int | None, ...]) -> Callabl
         return jax.vmap(f, axes)
 
     def one(*arguments: PyTree) -> PyTree:
-        plain = (a if axis is None else jax.tree.map(lambda x: x[0], a) for a, axis in zip(arguments, axes, strict=True))
+        plain = (
+            a if axis is None else jax.tree.map(lambda x: x[0], a) for a, axis in zip(arguments, axes, strict=True)
+        )
         return jax.tree.map(lambda x: x[None], f(*plain))
 
     return one
@@ -96,24 +104,88 @@ def _train_jax(make, config, envs, updates, every, keys, stacked, resume) -> Ite
     def begin(c: PyTree, key: PRNGKey) -> Carry:
         return start(make(c), envs, jax.random.fold_in(key, 0))
 
-    def advance(c: PyTree, carry: Carry, key: PRNGKey, updates: Array) -> tuple[Carry, Metrics]:
+    def one(c: PyTree, carry: Carry, key: PRNGKey, update: Array) -> tuple[Carry, Metrics]:
         agent = make(c)
+        collect_key, learn_key = update_keys(key, update)
+        return learn(agent, *collect(agent, envs, carry, collect_key), learn_key)
 
-        def one(carry: Carry, update: Array) -> tuple[Carry, Metrics]:
-            collect_key, learn_key = update_keys(key, update)
-            return learn(agent, *collect(agent, envs, carry, collect_key), learn_key)
+    return _chunks(begin, one, config, updates, every, keys, stacked, resume)
 
-        return jax.lax.scan(one, carry, updates)
+
+def solve(
+    make: Callable[[C], Solver],
+    config: C,
+    space: Space,
+    *,
+    updates: int,
+    every: int = 10,
+    seed: int = 0,
+    seeds: int = 1,
+    stacked: bool = False,
+    resume: tuple[int, Learnt] | None = None,
+) -> Iterator[Chunk]:
+    """The same for a method without an environment: `make(config).step` is called `updates` times.
+
+    Raises:
+        NotFinite: a metric or a parameter is NaN or infinite.
+    """
+
+    def begin(c: PyTree, key: PRNGKey) -> Learnt:
+        return Learnt(make(c).init(jax.random.fold_in(key, 0), space))
+
+    def one(c: PyTree, carry: Learnt, key: PRNGKey, update: Array) -> tuple[Learnt, Metrics]:
+        state, metrics = make(c).step(carry.agent, jax.random.fold_in(key, update + 1))
+        return Learnt(state), metrics
+
+    for chunk in _chunks(begin, one, config, updates, every, run_keys(seed, seeds), stacked, resume):
+        check_finite(chunk)
+        yield chunk
+
+
+def _chunks(begin, one, config, updates, every, keys, stacked, resume) -> Iterator[Chunk]:
+    """The number of updates in a chunk is traced: a shorter last one is the same program, and gives the same bits."""
+    one = jax.jit(one)  # traced once, though its shapes are asked for before it runs in the loop
+
+    def advance(c: PyTree, carry: PyTree, key: PRNGKey, done: Array, count: Array) -> tuple[PyTree, Metrics]:
+        def following(i: Array, state: tuple[PyTree, Metrics]) -> tuple[PyTree, Metrics]:
+            carry, metrics = one(c, state[0], key, done + i)
+            return carry, jax.tree.map(lambda rows, row: rows.at[i].set(row), state[1], metrics)
+
+        shapes = jax.eval_shape(one, c, carry, key, done)[1]
+        empty = jax.tree.map(lambda m: jnp.zeros((every, *m.shape), m.dtype), shapes)
+        return jax.lax.fori_loop(0, count, following, (carry, empty))
 
     axis = 0 if stacked else None
     begin = jax.jit(over_seeds(begin, len(keys), (axis, 0)))
-    advance = jax.jit(over_seeds(advance, len(keys), (axis, 0, 0, None)), donate_argnums=1)
+    advance = jax.jit(over_seeds(advance, len(keys), (axis, 0, 0, None, None)), donate_argnums=1)
     done, carry = resume or (0, begin(config, keys))
     while done < updates:
         count = min(every, updates - done)
-        carry, metrics = advance(config, carry, keys, done + jnp.arange(count))
+        carry, metrics = advance(config, carry, keys, jnp.int32(done), jnp.int32(count))
         done += count
-        yield Chunk(done, carry, metrics)
+        yield Chunk(done, carry, metrics if count == every else {k: m[:, :count] for k, m in metrics.items()})
+
+
+def expected_carry(make: Callable[[C], Agent], config: C, envs: JaxEnvs | HostEnv, seeds: int = 1) -> PyTree:
+    """The structure of a run's carry with shapes in place of arrays: what its checkpoint is loaded into."""
+
+    def begin(c: PyTree, key: PRNGKey) -> Carry:
+        if isinstance(envs, JaxEnvs):
+            return start(make(c), envs, key)
+        obs = jnp.zeros((envs.num_envs, *envs.space.obs.shape), envs.space.obs.dtype)
+        return Carry(make(c).init(key, envs.space), None, obs, no_episodes(envs.num_envs))
+
+    return over_axis(jax.eval_shape(begin, config, jax.random.key(0)), seeds)
+
+
+def expected_state(make: Callable[[C], Agent | Solver], config: C, space: Space, seeds: int = 1) -> PyTree:
+    """The structure of the agent's part of a carry alone, which needs no environment."""
+    return over_axis(jax.eval_shape(lambda c: Learnt(make(c).init(jax.random.key(0), space)), config), seeds)
+
+
+def over_axis(shapes: PyTree, seeds: int) -> PyTree:
+    """Shapes with a leading axis S."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((seeds, *x.shape), x.dtype), shapes)
 
 
 def _train_host(make, config, envs, updates, every, seed, resume) -> Iterator[Chunk]:
@@ -152,7 +224,9 @@ def check_finite(chunk: Chunk) -> None:
             raise NotFinite(f"update {chunk.update - values.shape[1] + update + 1}, seed {seed}: {name} is not finite.")
     finite = _all_finite(chunk.carry.agent)
     if not finite.all():
-        raise NotFinite(f"update {chunk.update}, seed {int(np.argmin(finite))}: a parameter of the agent is not finite.")
+        raise NotFinite(
+            f"update {chunk.update}, seed {int(np.argmin(finite))}: a parameter of the agent is not finite."
+        )
 
 
 @jax.jit
