@@ -193,7 +193,7 @@ def test_an_interrupt_leaves_what_is_done_and_no_worker_behind(tmp_path):
 
 
 def test_two_runs_into_one_folder_are_kept_apart(finished):
-    with runner._alone(finished.folder), pytest.raises(UserError, match="another process"):
+    with runner.alone(finished.folder), pytest.raises(UserError, match="another process"):
         runner.run(ITEM, "quick", finished.folder)
 
 

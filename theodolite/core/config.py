@@ -6,6 +6,7 @@ hyper-gradient is `jax.grad`. Checks run when a config is constructed, never on 
 
 import ast
 import inspect
+import itertools
 import math
 import textwrap
 from collections.abc import Callable
@@ -113,7 +114,7 @@ def field_docs(cls: type) -> dict[str, str]:
     except (OSError, TypeError, SyntaxError):
         return {}
     docs = {}
-    for field, text in zip(body, body[1:], strict=False):
+    for field, text in itertools.pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
             docs[field.target.id] = inspect.cleandoc(text.value.value)
     return docs

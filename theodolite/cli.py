@@ -1,0 +1,65 @@
+"""The command line: finds the verb and turns its end into an exit code; all else is in `commands`, imported lazily.
+
+Exit codes: 0 done, 1 a check failed (or a run did), 2 bad usage, 130 interrupted with everything saved.
+"""
+
+import sys
+from importlib import import_module
+
+VERBS = {
+    "list": "every item of the newsletter with its verdicts",
+    "show": "what an item is and claims, and how to run it",
+    "run": "rerun an item's claims: arms, intervals, verdict, figure, report",
+    "train": "train a method on an environment; the same command continues a run",
+    "evaluate": "play a trained policy and score it on the environment's own reward",
+    "demos": "record, inspect and convert demonstrations",
+    "verify": "recompute every published verdict from its scores",
+}
+
+
+def usage() -> str:
+    """The text of --help."""
+    verbs = "\n".join(f"  {verb:<10} {about}" for verb, about in VERBS.items())
+    return (
+        "usage: theodolite VERB ...\n\nThe alignment literature, runnable.\n\n"
+        f"{verbs}\n\n  theodolite run gail                rerun a paper's claims\n"
+        "  theodolite train ppo --env CartPole-v1\n\ntheodolite VERB --help explains a verb."
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Do what the command line says and return the exit code."""
+    from theodolite.core.errors import NotFinite, UserError, unknown
+
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(import_module("theodolite").__version__)
+        return 0
+    try:
+        if argv[0] not in VERBS:
+            raise unknown("verb", argv[0], VERBS, f"The verbs are {', '.join(VERBS)}.")
+        return import_module(f"theodolite.commands.{argv[0]}").main(argv[1:])
+    except UserError as error:
+        print(f"theodolite: {error}", file=sys.stderr)
+        return 2
+    except NotFinite as error:
+        print(f"theodolite: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        sys.stderr.close()
+        return 1
+    except KeyboardInterrupt:
+        print("theodolite: interrupted; what was finished is saved.", file=sys.stderr)
+        return 130
+
+
+def script() -> None:
+    """The `theodolite` command."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    script()

@@ -1,0 +1,179 @@
+"""Every method that `train` knows, one row each; a new method is a new row.
+
+The table needs no import of the methods, and so none of JAX, before one is chosen.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from theodolite.core.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from theodolite.core.agent import Agent, Solver
+    from theodolite.core.demos import Transitions
+    from theodolite.core.env import Space
+
+
+class Parts(NamedTuple):
+    """What a method is built from: its config, its learner, the expert's transitions, the space."""
+
+    config: Any
+    learner: "Agent | None"
+    expert: "Transitions | None"
+    space: "Space"
+
+
+@dataclass(frozen=True)
+class Method:
+    """How the command line builds a method. `build(module, parts)` returns its Agent or Solver."""
+
+    about: str
+    module: str
+    build: "Callable[[Any, Parts], Agent | Solver]"
+    demos: bool = False
+    """It learns from demonstrations."""
+    learner: str | None = None
+    """It needs a learner, and this is the one it takes if none is named."""
+    preset: str | None = None
+    """Where in the module its config lies, if the defaults of Config are not it."""
+    fixed: tuple[str, ...] = ()
+    """Fields of the config that make it this method and so are no flags."""
+    steps_per_update: Callable[[Any], int] | None = None
+    """For a Solver, which has no environment: what one update counts for, in the unit of --steps."""
+    steps: int = 200_000
+    """--steps if not given."""
+
+    def load(self) -> Any:
+        """The module of the method."""
+        return import_module(self.module)
+
+    @property
+    def default(self) -> Any:
+        """The config without any flag."""
+        module = self.load()
+        return getattr(module, self.preset) if self.preset else module.Config()
+
+
+METHODS: dict[str, Method] = {
+    "ppo": Method(
+        "proximal policy optimisation",
+        "theodolite.control.ppo",
+        lambda module, p: module.agent(p.config),
+    ),
+    "trpo": Method(
+        "trust-region policy optimisation",
+        "theodolite.control.trpo",
+        lambda module, p: module.agent(p.config),
+    ),
+    "bc": Method(
+        "behavioural cloning",
+        "theodolite.intent.bc",
+        lambda module, p: module.solver(p.config, p.expert),
+        demos=True,
+        steps_per_update=lambda config: config.validate_every,
+        steps=10_000,
+    ),
+    "gail": Method(
+        "generative adversarial imitation learning, around a learner",
+        "theodolite.intent.gail",
+        lambda module, p: module.agent(p.config, p.learner, p.expert),
+        demos=True,
+        learner="trpo",
+    ),
+    "fem": Method(
+        "apprenticeship learning by feature expectation matching, around a learner",
+        "theodolite.intent.apprenticeship",
+        lambda module, p: module.agent(p.config, p.learner, p.expert, p.space),
+        demos=True,
+        learner="trpo",
+        preset="FEM",
+        fixed=("costs",),
+    ),
+    "gtal": Method(
+        "game-theoretic apprenticeship learning, around a learner",
+        "theodolite.intent.apprenticeship",
+        lambda module, p: module.agent(p.config, p.learner, p.expert, p.space),
+        demos=True,
+        learner="trpo",
+        preset="GTAL",
+        fixed=("costs",),
+    ),
+}
+LEARNERS = ("trpo", "ppo")
+"""What can stand in for a learner: every method that needs neither demonstrations nor another learner."""
+
+
+def find(name: str) -> Method:
+    """The method of that name.
+
+    Raises:
+        UserError: nothing has the name.
+    """
+    if name not in METHODS:
+        raise unknown("method", name, METHODS, f"The methods are {', '.join(METHODS)}.")
+    return METHODS[name]
+
+
+def find_learner(name: str) -> Method:
+    """The method of that name, if it can be a learner.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if name not in LEARNERS:
+        raise unknown("learner", name, LEARNERS, f"The learners are {', '.join(LEARNERS)}.")
+    return METHODS[name]
+
+
+Traced = tuple[Any, Any, "Transitions | None"]
+"""(own config, learner's config, demonstrations): a pytree, so that numbers and data are traced and never recompile."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about an agent that is not traced; `make(traced)` builds it."""
+
+    method: Method
+    learner: Method | None
+    space: "Space"
+    normalise_obs: bool = True
+    normalise_reward: bool = False
+
+    @property
+    def is_solver(self) -> bool:
+        """It learns without an environment."""
+        return self.method.steps_per_update is not None
+
+    def make(self, traced: Traced) -> "Agent | Solver":
+        """The agent or solver, with its wrappers; observation moments start from the expert's where there is one."""
+        config, learner_config, expert = traced
+        if self.learner is not None:
+            learner = self.learner.build(self.learner.load(), Parts(learner_config, None, None, self.space))
+            inner = self._wrapped(learner, learner_config, expert)
+            return self.method.build(self.method.load(), Parts(config, inner, expert, self.space))
+        agent = self.method.build(self.method.load(), Parts(config, None, expert, self.space))
+        return agent if self.is_solver else self._wrapped(agent, config, expert)
+
+    def _wrapped(self, agent: "Agent", config: Any, expert: "Transitions | None") -> "Agent":
+        from theodolite.core import normalise
+
+        if self.normalise_reward:
+            agent = normalise.normalise_reward(agent, config.discount)
+        if self.normalise_obs:
+            initial = None if expert is None else normalise.moments_of(expert.obs, expert.count)
+            agent = normalise.normalise_obs(agent, initial)
+        return agent
+
+
+def check_wrappers(name: str, method: Method, normalise_reward: bool) -> None:
+    """Refuse reward normalisation where rewards are learned.
+
+    Raises:
+        UserError: they are.
+    """
+    if normalise_reward and method.demos:
+        raise UserError(
+            f"normalise_reward does not go with {name}: its rewards are learned, or it has none. Leave the flag out."
+        )
