@@ -121,7 +121,9 @@ def train_here(setup: Any, folder: Path) -> int:
 
 def _list_methods(asked: bool) -> int:
     rows = "\n".join(f"  {name:<6} {m.about}" for name, m in methods.METHODS.items())
-    text = f"usage: theodolite train METHOD --env ID [flags]\n\n{rows}\n\ntheodolite train METHOD --help lists its flags."
+    text = (
+        f"usage: theodolite train METHOD --env ID [flags]\n\n{rows}\n\ntheodolite train METHOD --help lists its flags."
+    )
     print(text, file=sys.stdout if asked else sys.stderr)
     return 0 if asked else 2
 
@@ -169,5 +171,3 @@ def _config(method: methods.Method, given: dict[str, Any], prefix: str) -> Any:
 def _about(name: str, method: methods.Method, learner: str | None) -> str:
     around = f" with {learner} as learner" if learner else ""
     return f"Train {name} ({method.about}){around}. The same command continues a run."
-
-

@@ -1,7 +1,7 @@
 """Training by name into a folder: what `theodolite train` does, for Python.
 
-    for chunk in fit("ppo", "CartPole-v1", steps=100_000, out="runs/mine"):
-        print(chunk.update, chunk.metrics["return"])
+for chunk in fit("ppo", "CartPole-v1", steps=100_000, out="runs/mine"):
+    print(chunk.update, chunk.metrics["return"])
 """
 
 import hashlib
@@ -172,9 +172,7 @@ def _environment(
     return envs, envs.space
 
 
-def _expert(
-    plan: Plan, demos: Demos | None, space: Space, env_id: str | None
-) -> demonstrations.Transitions | None:
+def _expert(plan: Plan, demos: Demos | None, space: Space, env_id: str | None) -> demonstrations.Transitions | None:
     if demos is None:
         return None
     fitting = demos.check_against(space, env_id or "the demonstrations")

@@ -163,7 +163,9 @@ def read_metrics(folder: Path) -> dict[str, np.ndarray]:
     except ValueError as error:
         raise UserError(f"{path} has a line that is no JSON ({error}). The same training command mends it.") from error
     names = rows[0] if rows else ()
-    return {name: np.array([row[name] for row in rows], dtype=np.int64 if name == "update" else float) for name in names}
+    return {
+        name: np.array([row[name] for row in rows], dtype=np.int64 if name == "update" else float) for name in names
+    }
 
 
 def check(folder: Path, identity: Json) -> Json:

@@ -1,0 +1,140 @@
+"""theodolite run ITEM: rerun its claims, print arms, intervals and verdicts, draw the figure, write the report."""
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from theodolite.commands.parsing import parse
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Rerun an item's claims. The same command continues an interrupted run."""
+
+    item: Annotated[str, tyro.conf.Positional]
+    """A short name such as gail, or a path such as an17/gail."""
+    size: Literal["smoke", "quick", "full"] = "quick"
+    """smoke: seconds, never judged; quick: minutes on 2 cores; full: about an hour."""
+    seeds: int | None = None
+    """Seeds per arm; the size's own number if left out."""
+    out: str | None = None
+    """The run's folder; runs/ITEM-SIZE if left out."""
+    workers: int = os.cpu_count() or 1
+    """Processes that work at the same time."""
+
+
+def main(argv: list[str]) -> int:
+    """Run; 1 if jobs failed."""
+    flags = parse(Flags, argv, "run")
+    from theodolite.claims import registry
+    from theodolite.core import runner
+
+    entry = registry.find(flags.item)
+    item = registry.load(flags.item)
+    folder = Path(flags.out or f"runs/{entry.name}-{flags.size}")
+    display = Display(f"{item.title}, {flags.size}")
+    try:
+        with display:
+            outcome = runner.run(item, flags.size, folder, flags.seeds, flags.workers, display.show)
+    except runner.JobsFailed as error:
+        print(f"theodolite: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"theodolite: interrupted; finished jobs are saved in {folder}. The same command continues.",
+              file=sys.stderr)  # fmt: skip
+        return 130
+    print_outcome(outcome)
+    return 0
+
+
+class Display:
+    """Progress of a run: a live line on a terminal, a plain line per finished job elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=sys.stderr)
+        self.title, self.started = title, time.monotonic()
+        self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
+        self._seen = -1
+        self._first = 0
+
+    def __enter__(self) -> "Display":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, progress: Any) -> None:
+        """Take note of how far the run is."""
+        if self._seen < 0:
+            self._first = progress.done
+        if self._live:
+            self._live.update(self._table(progress))
+        elif progress.done != self._seen:
+            failed = f", {len(progress.failed)} failed" if progress.failed else ""
+            print(
+                f"{self._time(progress)}  {progress.done} of {progress.total} jobs{failed}", file=sys.stderr, flush=True
+            )
+        self._seen = progress.done
+
+    def _time(self, progress: Any) -> str:
+        from theodolite.commands.progress import duration
+
+        elapsed = time.monotonic() - self.started
+        fresh = progress.done - self._first
+        left = f", {duration(elapsed / fresh * (progress.total - progress.done))} left" if fresh else ""
+        return duration(elapsed) + left
+
+    def _table(self, progress: Any) -> Any:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        table = Table(title=self.title, show_header=False, title_justify="left", min_width=50)
+        table.add_row("jobs", ProgressBar(total=max(progress.total, 1), completed=progress.done, width=40))
+        table.add_row("", f"{progress.done} of {progress.total}, {self._time(progress)}")
+        for name in progress.running:
+            table.add_row("at work", name)
+        for name in progress.failed:
+            table.add_row("failed", name)
+        return table
+
+
+def print_outcome(outcome: Any) -> None:
+    """The table of arms by cases with the paper's numbers, the verdict on every claim, and where the report lies."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from theodolite.core import report
+
+    console = Console()
+    for claim in outcome.verdict["claims"]:
+        table = Table(title=f"{claim['id']}: {claim['metric']}", title_justify="left")
+        table.add_column("case")
+        for arm in claim["arms"]:
+            table.add_column(arm, justify="right")
+        for case in claim["cases"]:
+            table.add_row(case, *(_cell(claim, arm, case, report.interval) for arm in claim["arms"]))
+        if claim["arms"]:
+            console.print(table)
+        reason = f" ({claim['reason']})" if claim["reason"] else ""
+        sign = report.BADGES.get(claim["verdict"], "")
+        console.print(f"{sign} {claim['id']}: {claim['text']} [{claim['source']}]", markup=False)
+        console.print(f"  {claim['verdict']}{reason}\n", markup=False)
+    console.print(f"report: {outcome.folder / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _cell(claim: Any, arm: str, case: str, interval: Any) -> str:
+    found = claim["arms"][arm]["cases"].get(case)
+    ours = interval(found) if found else "–"
+    paper = claim["paper_value"].get(arm, {}).get(case)
+    return ours if paper is None else f"{ours}\npaper {paper}"

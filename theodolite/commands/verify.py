@@ -1,0 +1,32 @@
+"""theodolite verify: do the published verdicts still follow from their scores?"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from theodolite.commands.list import RESULTS
+from theodolite.commands.parsing import parse
+from theodolite.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Recompute every published verdict from its scores; exit code 1 where one differs."""
+
+    results: str = str(RESULTS)
+    """Folder of published results."""
+
+
+def main(argv: list[str]) -> int:
+    """Compare, and print what differs."""
+    root = Path(parse(Flags, argv, "verify").results)
+    if not root.is_dir():
+        raise UserError(f"{root} does not exist: expected a folder of published results. Name it with --results.")
+    from theodolite.claims import registry
+    from theodolite.core import results
+
+    folders = results.stored(root)
+    differences = results.verify(root, registry.load)
+    for difference in differences:
+        print(difference)
+    print(f"{len(folders)} stored verdicts, {len(differences)} differences")
+    return 1 if differences else 0
