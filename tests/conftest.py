@@ -8,7 +8,7 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook(["theodolite.core", "theodolite.envs", "theodolite.control", "theodolite.intent"], "beartype.beartype")
+install_import_hook(["theodolite.core", "theodolite.envs", "theodolite.control", "theodolite.intent"], "strict.check")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

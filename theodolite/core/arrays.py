@@ -15,3 +15,8 @@ Flag = Bool[Array, "..."]
 PRNGKey = Key[Array, ""]
 """One typed key. Used once or split, never both."""
 Metrics = dict[str, Array]
+
+
+def lift(x: Array, rank: int) -> Array:
+    """`x` with leading axes of length 1 up to `rank`, because users and our tests may forbid implicit ones."""
+    return x.reshape((1,) * (rank - x.ndim) + x.shape)

@@ -1,18 +1,19 @@
 """Action distributions as pytrees: sample, log_prob, entropy, kl, mode; the event is the last axis of Gaussians."""
 
 import math
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from theodolite.core.arrays import PRNGKey
+from theodolite.core.arrays import PRNGKey, lift
 
 LOG_2PI = math.log(2 * math.pi)
 
 
+@runtime_checkable
 class Distribution(Protocol):
     """What every distribution offers; all in nats."""
 
@@ -32,7 +33,7 @@ class Distribution(Protocol):
         """Entropy."""
         ...
 
-    def kl(self, other: Self) -> Float[Array, "*batch"]:
+    def kl(self, other: Any) -> Float[Array, "*batch"]:
         """KL(self ‖ other)."""
         ...
 
@@ -75,9 +76,13 @@ class Normal(NamedTuple):
     mean: Float[Array, "*batch A"]
     log_std: Float[Array, "*#batch A"]
 
+    @property
+    def _log_std(self) -> Float[Array, "*#batch A"]:
+        return lift(self.log_std, self.mean.ndim)
+
     def sample(self, key: PRNGKey) -> Float[Array, "*batch A"]:
         """mean + std * standard normal."""
-        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
+        return self.mean + jnp.exp(self._log_std) * jax.random.normal(key, self.mean.shape)
 
     def mode(self) -> Float[Array, "*batch A"]:
         """The mean."""
@@ -85,8 +90,8 @@ class Normal(NamedTuple):
 
     def log_prob(self, value: Float[Array, "*batch A"]) -> Float[Array, "*batch"]:
         """Log density."""
-        z = (value - self.mean) * jnp.exp(-self.log_std)
-        return jnp.sum(-0.5 * z**2 - self.log_std - 0.5 * LOG_2PI, axis=-1)
+        z = (value - self.mean) * jnp.exp(-self._log_std)
+        return jnp.sum(-0.5 * z**2 - self._log_std - 0.5 * LOG_2PI, axis=-1)
 
     def entropy(self) -> Float[Array, "*batch"]:
         """Σ log_std + (1 + log 2π)/2."""
@@ -95,9 +100,9 @@ class Normal(NamedTuple):
 
     def kl(self, other: "Normal") -> Float[Array, "*batch"]:
         """Σ log(q/p) + (p² + (μp - μq)²) / 2q² - 1/2, with p, q the standard deviations."""
-        ratio = jnp.exp(2 * (self.log_std - other.log_std))
-        shift = ((self.mean - other.mean) * jnp.exp(-other.log_std)) ** 2
-        return jnp.sum(other.log_std - self.log_std + 0.5 * (ratio + shift - 1), axis=-1)
+        log_ratio = self._log_std - other._log_std
+        shift = ((self.mean - other.mean) * jnp.exp(-other._log_std)) ** 2
+        return jnp.sum(0.5 * (jnp.exp(2 * log_ratio) + shift - 1) - log_ratio, axis=-1)
 
 
 class TanhNormal(NamedTuple):
@@ -127,7 +132,7 @@ class TanhNormal(NamedTuple):
         """E over the Gaussian of its entropy plus log(1 - tanh²), by Gauss-Hermite quadrature with 16 nodes."""
         nodes, weights = np.polynomial.hermite_e.hermegauss(16)
         std = jnp.broadcast_to(jnp.exp(self.log_std), self.mean.shape)[..., None]
-        u = self.mean[..., None] + std * jnp.asarray(nodes, self.mean.dtype)
+        u = self.mean[..., None] + std * lift(jnp.asarray(nodes, self.mean.dtype), std.ndim)
         log_slope = 2 * (math.log(2) - u - jax.nn.softplus(-2 * u))  # log(1 - tanh² u) without cancellation
         correction = log_slope @ jnp.asarray(weights / math.sqrt(2 * math.pi), self.mean.dtype)
         return self._before.entropy() + jnp.sum(correction, axis=-1)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from theodolite.core.arrays import Arrays, PRNGKey
+from theodolite.core.arrays import Arrays, PRNGKey, lift
 from theodolite.core.dists import Categorical, Distribution, Normal, TanhNormal
 from theodolite.core.env import Box, Discrete, Space
 
@@ -32,7 +32,7 @@ class Linear(Arrays):
     bias: Float[Array, " outputs"]
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        return x @ self.weight + self.bias
+        return x @ self.weight + lift(self.bias, x.ndim)
 
 
 class MLP(Arrays):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from theodolite.core.agent import Agent, Batch, State
-from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
+from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar, lift
 from theodolite.core.env import Action, Obs, Space
 
 
@@ -18,11 +18,12 @@ class Moments(Arrays):
 
     def standardise(self, x: Float[Array, "..."], clip: float = 10.0) -> Float[Array, "..."]:
         """(x - mean) / sd, clipped; a column that never varied maps to 0 until it does."""
-        return jnp.clip((x - self.mean) / jnp.sqrt(self.variance + 1e-8), -clip, clip)
+        mean, variance = lift(self.mean, x.ndim), lift(self.variance, x.ndim)
+        return jnp.clip((x - mean) / jnp.sqrt(variance + 1e-8), -clip, clip)
 
     def restore(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """The inverse of `standardise`, within the clip range."""
-        return x * jnp.sqrt(self.variance + 1e-8) + self.mean
+        return x * jnp.sqrt(lift(self.variance, x.ndim) + 1e-8) + lift(self.mean, x.ndim)
 
 
 def no_moments(shape: tuple[int, ...]) -> Moments:
@@ -36,7 +37,7 @@ def moments_of(x: Float[Array, "n *shape"], count: Int[Array, ""]) -> Moments:
     size = count.astype(x.dtype)
     row = valid.reshape(-1, *[1] * (x.ndim - 1))
     mean = jnp.where(row, x, 0).sum(0) / size
-    return Moments(mean, jnp.where(row, (x - mean) ** 2, 0).sum(0) / size, size)
+    return Moments(mean, jnp.where(row, (x - mean[None]) ** 2, 0).sum(0) / size, size)
 
 
 def merge(a: Moments, b: Moments) -> Moments:
@@ -74,9 +75,7 @@ def normalise_obs(agent: Agent, initial: Moments | None = None) -> Agent:
         return agent.act(s.inner, s.moments.standardise(obs), key)
 
     def update(s: NormalisedObs, batch: Batch, key: PRNGKey) -> tuple[NormalisedObs, Metrics]:
-        seen = batch._replace(
-            obs=s.moments.standardise(batch.obs), last_obs=s.moments.standardise(batch.last_obs)
-        )
+        seen = batch._replace(obs=s.moments.standardise(batch.obs), last_obs=s.moments.standardise(batch.last_obs))
         inner, metrics = agent.update(s.inner, seen, key)
         return NormalisedObs(inner, add(s.moments, batch.obs)), metrics
 

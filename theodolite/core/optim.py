@@ -23,8 +23,9 @@ def adam(learning_rate: Scalar, *, max_norm: Scalar | None = None, eps: float = 
 
 def apply(optimiser: Optimiser, gradient: PyTree, state: OptState, params: PyTree) -> tuple[PyTree, OptState]:
     """One step: the new parameters and the optimiser's new state."""
-    updates, state = optimiser.update(gradient, state, params)
-    return optax.apply_updates(params, updates), state
+    with jax.numpy_dtype_promotion("standard"):  # optax relies on it, whatever the caller forbids
+        updates, state = optimiser.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state
 
 
 def shuffles(key: PRNGKey, epochs: int, size: int) -> Int[Array, "epochs size"]:
@@ -35,7 +36,7 @@ def shuffles(key: PRNGKey, epochs: int, size: int) -> Int[Array, "epochs size"]:
     """
     mask = jnp.uint32((1 << max(size - 1, 1).bit_length()) - 1)
     words = jax.random.bits(key, (epochs, size), jnp.uint32)
-    return (jnp.sort((words & ~mask) | jnp.arange(size, dtype=jnp.uint32)) & mask).astype(jnp.int32)
+    return (jnp.sort((words & ~mask) | jnp.arange(size, dtype=jnp.uint32)[None]) & mask).astype(jnp.int32)
 
 
 def conjugate_gradient(
@@ -43,7 +44,7 @@ def conjugate_gradient(
 ) -> Float[Array, " n"]:
     """An approximate solution x of A x = b, for a positive definite A known by its products."""
 
-    def step(_: int, carry: tuple) -> tuple:
+    def step(_: Array, carry: tuple) -> tuple:
         x, residual, direction, square = carry
         image = product(direction)
         length = square / jnp.maximum(direction @ image, 1e-20)  # both vanish together at convergence
