@@ -1,0 +1,90 @@
+"""Networks against NumPy, their initial weights, and the policies that spaces ask for."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from theodolite.core import nets
+from theodolite.core.dists import Categorical, Normal, TanhNormal
+from theodolite.core.env import Box, Discrete, Space
+
+
+def make(key, widths=(3, 8, 5, 2)):
+    net = nets.mlp(key, widths, hidden=nets.orthogonal(1.5), head=nets.glorot(1.0))
+    return jax.tree.map(lambda x: x + 0.1, net)  # biases that matter
+
+
+def test_an_mlp_is_its_matrices(key):
+    net, x = make(key), np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    expected = x
+    for number, layer in enumerate(net.layers):
+        expected = expected @ np.asarray(layer.weight) + np.asarray(layer.bias)
+        expected = np.tanh(expected) if number < 2 else expected
+    np.testing.assert_allclose(net(jnp.asarray(x)), expected, rtol=1e-5)
+
+
+def test_leading_axes_are_a_batch(key):
+    net, x = make(key), jax.random.normal(key, (2, 4, 3))
+    rows = jnp.stack([jnp.stack([net(x[i, j]) for j in range(4)]) for i in range(2)])
+    np.testing.assert_allclose(net(x), rows, rtol=1e-5)
+
+
+def relu(x):
+    return jnp.maximum(x, 0)
+
+
+def test_the_activation_is_the_one_given(key):
+    net = nets.mlp(key, (3, 4, 2), hidden=nets.orthogonal(1), head=nets.orthogonal(1), activation=relu)
+    x = jax.random.normal(key, (5, 3))
+    first, second = (np.asarray(layer.weight) for layer in net.layers)
+    hidden = np.maximum(np.asarray(x) @ first, 0)
+    np.testing.assert_allclose(net(x), hidden @ second, rtol=1e-5, atol=1e-6)
+
+
+def test_a_net_without_hidden_layers_is_linear(key):
+    assert len(make(key, (3, 2)).layers) == 1
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (6, 3), (3, 6)])
+def test_orthogonal_weights(shape, key):
+    w = np.float64(nets.orthogonal(1.7)(key, shape))
+    product = w @ w.T if shape[0] < shape[1] else w.T @ w
+    np.testing.assert_allclose(product, 1.7**2 * np.eye(min(shape)), atol=1e-5)
+
+
+def test_glorot_weights_are_uniform_within_their_bound(key):
+    w, bound = np.asarray(nets.glorot(2.0)(key, (200, 100))), 2 * np.sqrt(6 / 300)
+    assert 0.99 * bound < np.abs(w).max() <= bound
+    np.testing.assert_allclose(w.std(), bound / np.sqrt(3), rtol=0.02)
+    np.testing.assert_array_equal(nets.glorot(0.0)(key, (4, 3)), 0)
+
+
+def test_layers_start_apart_with_zero_biases(key):
+    net = nets.mlp(key, (4, 4, 4, 4), hidden=nets.orthogonal(1), head=nets.orthogonal(1))
+    first, second, third = (np.asarray(layer.weight) for layer in net.layers)
+    assert not np.allclose(first, second) and not np.allclose(second, third)
+    for layer in net.layers:
+        np.testing.assert_array_equal(layer.bias, 0)
+
+
+ACTORS = [
+    (Discrete(5), False, Categorical, ()),
+    (Discrete(5), True, Categorical, ()),
+    (Box((2,), -1.0, 1.0), False, Normal, (2,)),
+    (Box((2,), -1.0, 1.0), True, TanhNormal, (2,)),
+]
+
+
+@pytest.mark.parametrize(("action", "squash", "kind", "shape"), ACTORS)
+def test_the_policy_that_a_space_asks_for(action, squash, kind, shape, key):
+    space = Space(Box((3,)), action)
+    actor = nets.actor(key, space, (8,), hidden=nets.orthogonal(1), head=nets.orthogonal(1), squash=squash)
+    policy = actor(jnp.ones((4, 7, 3)))
+    assert type(policy) is kind
+    drawn = policy.sample(key)
+    assert drawn.shape == (4, 7, *shape)
+    assert policy.log_prob(drawn).shape == policy.entropy().shape == (4, 7)
+    if shape:
+        np.testing.assert_array_equal(policy.log_std, 0)
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(actor))
