@@ -19,7 +19,7 @@ from theodolite.core import nets, optim, returns
 from theodolite.core.agent import Agent, Batch
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
 from theodolite.core.claim import Paper
-from theodolite.core.config import above, at_least, config, non_negative, positive, probability, require, sizes
+from theodolite.core.config import config, non_negative, positive, probability, require, sizes
 from theodolite.core.env import Action, Obs, Space
 
 PAPER = Paper("Proximal Policy Optimization Algorithms", "Schulman et al.", 2017, arxiv="1707.06347")
@@ -66,9 +66,19 @@ class Config:
 
     def __post_init__(self):
         require(
-            self, rollout=positive, learning_rate=positive, epochs=positive, minibatches=positive, discount=probability,
-            trace=probability, clip=positive, value_coefficient=non_negative, entropy_bonus=non_negative,
-            temperature=non_negative, max_gradient_norm=positive, hidden=sizes(),
+            self,
+            rollout=positive,
+            learning_rate=positive,
+            epochs=positive,
+            minibatches=positive,
+            discount=probability,
+            trace=probability,
+            clip=positive,
+            value_coefficient=non_negative,
+            entropy_bonus=non_negative,
+            temperature=non_negative,
+            max_gradient_norm=positive,
+            hidden=sizes(),
         )
 
 

@@ -74,9 +74,21 @@ class Config:
 
     def __post_init__(self):
         require(
-            self, rollout=positive, max_kl=positive, kl_slack=positive, damping=non_negative, critic_bound=positive,
-            conjugate_iterations=positive, fisher_every=positive, backtracks=positive, accept_ratio=probability,
-            discount=probability, trace=probability, critic_steps=positive, temperature=non_negative, hidden=sizes(),
+            self,
+            rollout=positive,
+            max_kl=positive,
+            kl_slack=positive,
+            damping=non_negative,
+            critic_bound=positive,
+            conjugate_iterations=positive,
+            fisher_every=positive,
+            backtracks=positive,
+            accept_ratio=probability,
+            discount=probability,
+            trace=probability,
+            critic_steps=positive,
+            temperature=non_negative,
+            hidden=sizes(),
         )
 
 
@@ -159,15 +171,22 @@ def improve(c: Config, actor: nets.Actor, batch: Batch, advantage: Array, rows: 
 
 def fit(c: Config, critic: nets.MLP, obs: Array, target: Array, rows: Array) -> nets.MLP:
     """Natural-gradient steps on the squared error, never beyond its minimum along the step."""
-    for _ in range(c.critic_steps):
-        flat, unravel = ravel_pytree(critic)
-        error, pull = jax.vjp(lambda p, unravel=unravel: target - unravel(p)(obs)[..., 0], flat)
+    start, unravel = ravel_pytree(critic)
+
+    def one(flat: Vector, _: None) -> tuple[Vector, None]:
+        error, pull = jax.vjp(lambda p: target - unravel(p)(obs)[..., 0], flat)
         gradient = pull(-error / error.size)[0]
-        product = curvature_product(critic, obs[rows], lambda old, new: 0.5 * (new - old)[..., 0] ** 2, c.damping)
+        product = curvature_product(unravel(flat), obs[rows], squared_change, c.damping)
         step = optim.natural_step(product, gradient, 0.5 * c.critic_bound, c.conjugate_iterations)
-        flat = flat + jnp.minimum(1.0, gradient @ step / jnp.maximum(step @ product(step), 1e-12)) * step
-        critic = unravel(flat)
-    return critic
+        length = jnp.minimum(1.0, gradient @ step / jnp.maximum(step @ product(step), 1e-12))
+        return flat + length * step, None
+
+    return unravel(jax.lax.scan(one, start, None, c.critic_steps)[0])
+
+
+def squared_change(old: Array, new: Array) -> Array:
+    """The critic's counterpart of the KL."""
+    return 0.5 * (new - old)[..., 0] ** 2
 
 
 def update(c: Config, s: State, batch: Batch, key: PRNGKey) -> tuple[State, Metrics]:

@@ -95,6 +95,28 @@ def time_limit(env: Env, limit: int) -> Env:
     return env._replace(reset=reset, step=step)
 
 
+def fixed_horizon(env: Env) -> Env:
+    """Never terminate: what would have ended stands still, unpaid, until a time limit around this cuts the episode.
+
+    The end of an episode then says nothing about the reward, which imitation with a learned reward needs (Gleave et
+    al. 2022, seals).
+    """
+
+    def reset(key: PRNGKey):
+        state, obs = env.reset(key)
+        return (state, obs, jnp.bool_(False)), obs
+
+    def step(key: PRNGKey, state: EnvState, action: Action):
+        inner, obs, ended = state
+        moved, out = env.step(key, inner, action)
+        inner, obs = jax.tree.map(lambda new, old: jnp.where(ended, old, new), (moved, out.last_obs), (inner, obs))
+        reward = jnp.where(ended, 0, out.reward)
+        now = ended | out.terminated
+        return (inner, obs, now), Step(obs, reward, jnp.bool_(False), out.truncated, obs)
+
+    return env._replace(reset=reset, step=step)
+
+
 def auto_reset(env: Env) -> Env:
     """Start a new episode in the very step that ends one; `last_obs` keeps the final observation."""
 
