@@ -7,7 +7,8 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, fields, make_dataclass
-from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -56,7 +57,7 @@ def parse_flags(flags: list[Flag], argv: list[str], command: str, about: str) ->
     _check_names(flags, argv, command)
     rows = []
     for flag in flags:
-        kind = Annotated[flag.kind, tyro.conf.arg(name=flag.spelling, help=flag.help)]
+        kind = Annotated[flag.kind, tyro.conf.arg(name=flag.spelling, help=flag.help, metavar=_metavar(flag))]
         rows.append((flag.field, kind) if flag.default is MISSING else (flag.field, kind, flag.default))
     rows.sort(key=len)  # dataclasses want required fields first
     kind = make_dataclass("Flags", rows)
@@ -71,6 +72,15 @@ def parse_flags(flags: list[Flag], argv: list[str], command: str, about: str) ->
     return {f.name: getattr(parsed, f.name) for f in fields(parsed)}
 
 
+def _metavar(flag: Flag) -> str | None:
+    """A positional's name; for what may be left out, its type alone; None for what tyro says well by itself."""
+    kind = get_args(flag.kind)[0] if get_origin(flag.kind) is Annotated else flag.kind
+    if kind is not flag.kind:
+        return flag.field.upper()
+    plain = [k for k in get_args(kind) if k is not NoneType]
+    return plain[0].__name__.upper() if NoneType in get_args(kind) and len(plain) == 1 else None
+
+
 def _check_names(flags: list[Flag], argv: list[str], command: str) -> None:
     """Refuse unknown flags before tyro does: with the nearest known one."""
     known = {"--help", *(f"--{flag.spelling}" for flag in flags)}
@@ -79,7 +89,7 @@ def _check_names(flags: list[Flag], argv: list[str], command: str) -> None:
         name = word.split("=")[0].replace("_", "-")
         if re.match(r"--[^\W\d]", word) and name not in known:
             raise UserError(
-                f"theodolite {command} has no flag {word.split('=')[0]}.{nearest(name, known)} "
+                f"theodolite {command} has no flag {word.split('=')[0]}.{nearest(name, known - {'--help'})} "
                 f"theodolite {command} --help lists all."
             )
 
@@ -100,7 +110,8 @@ def _sentence(said: str) -> str:
         if text and "──" not in text:
             kept.append(text)
     sentence = " ".join(kept) or "the command line could not be understood"
-    sentence = re.sub(r"^Missing from [^:]*:", "missing:", sentence)
+    if sentence.startswith("Missing from") and len(kept) > 1:
+        sentence = f"{kept[1]} is missing"
     return sentence if sentence.endswith(".") else f"{sentence}."
 
 

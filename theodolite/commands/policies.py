@@ -101,6 +101,7 @@ class Policy:
         return f"Policy({self.manifest['method']} on {self.manifest['env']})"
 
     def __call__(self, obs: Any, key: PRNGKey | None = None) -> Any:
+        """The action for an observation, or those for a batch."""
         obs = np.asarray(obs, self.space.obs.dtype)
         shape = self.space.obs.shape
         if obs.shape != shape and obs.shape[1:] != shape:

@@ -25,7 +25,7 @@ class TrainingDisplay:
         self.metrics: dict[str, float] = {}
         self.started = time.monotonic()
         self._first_chunk: tuple[float, int] | None = None
-        self._next_line, self._gap = 0.0, LINE_EVERY_S
+        self._next_line, self._gap, self._printed = 0.0, LINE_EVERY_S, done
         console = Console(file=sys.stderr)
         self._live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
 
@@ -41,7 +41,7 @@ class TrainingDisplay:
         if self._live:
             self._live.update(self.table(), refresh=True)
             self._live.stop()
-        elif self._first_chunk:
+        elif self.done != self._printed:
             self._print()
 
     def show(self, chunk: Chunk) -> None:
@@ -89,6 +89,7 @@ class TrainingDisplay:
         shown = list(self.facts().items())
         best = ["return", "episodes"] if "return" in self.metrics else list(self.metrics)[:3]
         shown += [(name.replace("_", " "), f"{self.metrics[name]:.4g}") for name in best]
+        self._printed = self.done
         elapsed = duration(time.monotonic() - self.started)
         print(f"{elapsed:>6}  " + ", ".join(f"{k} {v}" for k, v in shown), file=sys.stderr, flush=True)
 

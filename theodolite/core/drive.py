@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from theodolite.core.agent import Agent, Batch, State
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey
-from theodolite.core.env import Action, EnvState, JaxEnvs, Obs, Step
+from theodolite.core.env import Action, EnvState, JaxEnvs, Obs
 from theodolite.core.host import HostEnv
 
 EPISODE_METRICS = {
@@ -31,8 +31,8 @@ class Episodes(Arrays):
 
 def no_episodes(num_envs: int) -> Episodes:
     """Before the first step."""
-    unknown = jnp.full(num_envs, jnp.nan, jnp.float32)
-    return Episodes(jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32), unknown, unknown, jnp.int32(0))
+    unknown, unknown_too = (jnp.full(num_envs, jnp.nan, jnp.float32) for _ in range(2))  # memory is donated only once
+    return Episodes(jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32), unknown, unknown_too, jnp.int32(0))
 
 
 def account(e: Episodes, batch: Batch) -> Episodes:

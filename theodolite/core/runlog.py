@@ -5,6 +5,7 @@ process that was killed, is cut off and computed again, to the same bits. Nothin
 clock: an interrupted and continued run leaves the same bytes as one that ran through.
 """
 
+import json
 import math
 import os
 import shutil
@@ -153,8 +154,6 @@ def read_metrics(folder: Path) -> dict[str, np.ndarray]:
     Raises:
         UserError: the folder has no metrics, or a line is damaged.
     """
-    import json
-
     path = folder / METRICS
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -180,11 +179,10 @@ def check(folder: Path, identity: Json) -> Json:
             raise UserError(f"{folder} is no folder of `train`. Choose another one with --out.")
         differing = list(differences(found, plain(identity)))
         if differing:
-            was = ", ".join(f"{name} = {old}" for name, old, _ in differing)
-            now = ", ".join(f"{name} = {new}" for name, _, new in differing)
+            said = ", ".join(f"{name} = {old}, not {new}" for name, old, new in differing)
             raise UserError(
-                f"{folder} holds a run with {was}, not {now}. Choose another folder with --out, or repeat the command "
-                "that made this one."
+                f"{folder} holds another run: {said}. Choose another folder with --out, or repeat the command that "
+                "made this one."
             )
         return found
     if folder.exists() and (not folder.is_dir() or any(not p.name.startswith(".") for p in folder.iterdir())):
