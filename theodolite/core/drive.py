@@ -18,6 +18,9 @@ EPISODE_METRICS = {
     "episodes": "episodes finished since the start",
 }
 
+RUNS_ONCE = {"xla_backend_optimization_level": 0}
+"""Compiler options of what runs once: random numbers unroll into code that takes six times as long to optimise."""
+
 
 class Episodes(Arrays):
     """Running return and length of every environment's episode, and those of the last one that ended."""
@@ -73,7 +76,12 @@ def start_host(agent: Agent, envs: HostEnv, key: PRNGKey, seed: int) -> Carry:
     """The carry before the first update of a host environment that was reset with `seed`."""
     agent_key, _ = jax.random.split(key)
     obs = jnp.asarray(envs.reset(seed))
-    return Carry(jax.jit(agent.init, static_argnums=1)(agent_key, envs.space), None, obs, no_episodes(envs.num_envs))
+    return Carry(
+        jax.jit(agent.init, static_argnums=1, compiler_options=RUNS_ONCE)(agent_key, envs.space),
+        None,
+        obs,
+        no_episodes(envs.num_envs),
+    )
 
 
 def step_keys(key: PRNGKey, t: Array | int) -> tuple[PRNGKey, PRNGKey]:

@@ -7,12 +7,13 @@ from typing import NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Key, PyTree
 
 from theodolite.core.agent import Agent, Solver, State
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey
 from theodolite.core.drive import (
     EPISODE_METRICS,
+    RUNS_ONCE,
     Carry,
     collect,
     collect_host,
@@ -43,7 +44,7 @@ class Chunk(NamedTuple):
     metrics: Metrics
 
 
-def run_keys(seed: int, seeds: int) -> PRNGKey:
+def run_keys(seed: int, seeds: int) -> Key[Array, " S"]:
     """One key per seed; the first ones stay the same when more are added. [S]"""
     return jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(jnp.arange(seeds))
 
@@ -156,7 +157,7 @@ def _chunks(begin, one, config, updates, every, keys, stacked, resume) -> Iterat
         return jax.lax.fori_loop(0, count, following, (carry, empty))
 
     axis = 0 if stacked else None
-    begin = jax.jit(over_seeds(begin, len(keys), (axis, 0)))
+    begin = jax.jit(over_seeds(begin, len(keys), (axis, 0)), compiler_options=RUNS_ONCE)
     advance = jax.jit(over_seeds(advance, len(keys), (axis, 0, 0, None, None)), donate_argnums=1)
     done, carry = resume or (0, begin(config, keys))
     while done < updates:

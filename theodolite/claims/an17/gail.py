@@ -141,7 +141,7 @@ CLAIMS = (
         text="The sign of the learned reward imitates by itself where episodes may end: a positive one keeps the pole "
         "up with no demonstrator behind it. A fixed horizon or a judged absorbing state takes the bias away.",
         metric="normalised_return",
-        arms=("softplus", "logsigmoid", "logit"),
+        arms=("softplus", "logsigmoid"),
         unit=SHARE,
         level="kind of horizon",
         where="section 2.2; Kostrikov et al. 2019",

@@ -95,7 +95,7 @@ def mujoco_jobs(size: Size, seeds: int | None) -> list[Job]:
     budget = BUDGETS[size]
     ends = {arm: partial(reference, arm) for arm in ("random", "expert")}
     return [
-        Job(arm, f"{env}/{count}", (seed,), partial(run, env, count, seed, budget), cost=500 if arm == "gail" else 5)
+        Job(arm, f"{env}/{count}", (seed,), partial(run, env, count, seed, budget), cost=10 - seed)
         for env in ENVS
         for count in budget.counts
         for seed in range(seeds or budget.seeds)
