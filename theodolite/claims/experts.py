@@ -94,9 +94,9 @@ def _expert(shown: Demos) -> Expert:
 
 
 def _place(recipe: Recipe) -> Path | None:
-    root = compile_cache.folder()
+    root = compile_cache.home()
     key = hashlib.sha256(repr((recipe, _settings(recipe), REFERENCE_EPISODES)).encode()).hexdigest()[:16]
-    return None if root is None else root.parent / "experts" / f"{recipe.env}-{key}"
+    return None if root is None else root / "experts" / f"{recipe.env}-{key}"
 
 
 def _settings(recipe: Recipe) -> ppo.Config | trpo.Config | None:

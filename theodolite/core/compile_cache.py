@@ -7,12 +7,20 @@ import os
 from pathlib import Path
 
 
-def folder() -> Path | None:
-    """Where compiled programs are kept: under the user's cache folder, None when switched off."""
-    chosen = os.environ.get("THEODOLITE_CACHE", os.environ.get("JAX_COMPILATION_CACHE_DIR"))
+def home() -> Path | None:
+    """Where what can be made again is kept: in the user's cache folder, None when switched off."""
+    chosen = os.environ.get("THEODOLITE_CACHE")
     if chosen is not None:
         return Path(chosen) if chosen else None
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "theodolite" / "jax"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "theodolite"
+
+
+def folder() -> Path | None:
+    """Where compiled programs are kept."""
+    if "THEODOLITE_CACHE" not in os.environ and "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    place = home()
+    return None if place is None else place / "jax"
 
 
 def enable() -> Path | None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
+from theodolite.core import compile_cache
 from theodolite.core.agent import Agent, Solver, State
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey
 from theodolite.core.drive import (
@@ -72,6 +73,7 @@ def train(
     Raises:
         NotFinite: a metric or a parameter of the agent is NaN or infinite.
     """
+    compile_cache.enable()
     if isinstance(envs, JaxEnvs):
         chunks = _train_jax(make, config, envs, updates, every, run_keys(seed, seeds), stacked, resume)
     else:
@@ -130,6 +132,8 @@ def solve(
     Raises:
         NotFinite: a metric or a parameter is NaN or infinite.
     """
+
+    compile_cache.enable()
 
     def begin(c: PyTree, key: PRNGKey) -> Learnt:
         return Learnt(make(c).init(jax.random.fold_in(key, 0), space))
