@@ -272,7 +272,7 @@ def test_the_compilation_cache_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert compile_cache.folder() == tmp_path / "theodolite" / "jax"
     monkeypatch.setenv("THEODOLITE_CACHE", str(tmp_path / "mine"))
-    assert compile_cache.folder() == tmp_path / "mine"
+    assert compile_cache.folder() == tmp_path / "mine" / "jax"
     monkeypatch.setenv("THEODOLITE_CACHE", "")
     assert compile_cache.folder() is None
     assert compile_cache.enable() is None
