@@ -12,8 +12,8 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, ge
 
 import tyro
 
-from theodolite.core.config import field_docs
 from theodolite.core.errors import UserError, nearest
+from theodolite.core.fields import field_docs
 
 T = TypeVar("T")
 BOX = re.compile(r"^[│╭╰]?\s?(.*?)\s*[│╮╯]?$")

@@ -20,7 +20,7 @@ def names(tree: PyTree) -> list[str]:
     return [jax.tree_util.keystr(path).lstrip(".") for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
 
 
-def save(path: Path, tree: PyTree[Array], **meta: Any) -> None:
+def save(path: Path, tree: PyTree[Array | np.ndarray], **meta: Any) -> None:
     """Write every leaf under its path, and `meta` (anything JSON holds), replacing the file in one step.
 
     Raises:

@@ -4,19 +4,15 @@ A new learning rate therefore does not recompile, a sweep over a float is a `vma
 hyper-gradient is `jax.grad`. Checks run when a config is constructed, never on tracers.
 """
 
-import ast
-import inspect
-import itertools
 import math
-import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
 from typing import Any, NamedTuple, TypeVar, dataclass_transform, get_type_hints
 
 import jax
 
 from theodolite.core.errors import UserError
+from theodolite.core.fields import field_docs
 
 C = TypeVar("C")
 
@@ -33,7 +29,7 @@ def config(cls: type[C]) -> type[C]:
         leaves = [(jax.tree_util.GetAttrKey(name), getattr(c, name)) for name in traced]
         return leaves, tuple(getattr(c, name) for name in static)
 
-    def unflatten(values: tuple, leaves: list) -> C:
+    def unflatten(values: tuple, leaves: Iterable) -> C:
         c = object.__new__(cls)  # skips __post_init__: leaves may be tracers, which cannot be checked
         for name, value in zip(traced + static, (*leaves, *values), strict=True):
             object.__setattr__(c, name, value)
@@ -104,17 +100,3 @@ def require(c: Any, **constraints: Constraint) -> None:
 def _meaning(cls: type, name: str) -> str:
     documented = field_docs(cls)
     return f" {documented[name]}" if name in documented else ""
-
-
-@cache
-def field_docs(cls: type) -> dict[str, str]:
-    """What the string below each field of a dataclass says of it; empty where the source is not at hand."""
-    try:
-        body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body
-    except (OSError, TypeError, SyntaxError):
-        return {}
-    docs = {}
-    for field, text in itertools.pairwise(body):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            docs[field.target.id] = inspect.cleandoc(text.value.value)
-    return docs

@@ -1,0 +1,134 @@
+"""The command line itself: quick help, one clear sentence for whatever is wrong, clean JSON."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import TINY
+
+import theodolite
+from theodolite import cli
+
+HELP = """
+import sys, time
+from theodolite import cli
+assert cli.main(["--help"]) == 0
+heavy = sorted({"jax", "numpy", "gymnasium", "tyro"} & set(sys.modules))
+print(f"loaded: {heavy}", file=sys.stderr)
+print(time.process_time(), file=sys.stderr)
+"""
+
+
+def test_help_is_quick_and_needs_no_jax():
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
+    assert all(verb in done.stdout for verb in cli.VERBS)
+    loaded, seconds = done.stderr.strip().splitlines()
+    assert loaded == "loaded: []"
+    assert float(seconds) < 0.4
+
+
+def test_help_of_a_verb_needs_no_jax():
+    code = """
+import sys
+from theodolite import cli
+for words in ("list --help", "show -h", "run -h", "evaluate --help", "demos", "demos info -h", "train -h", "verify -h"):
+    try:
+        cli.main(words.split())
+    except SystemExit as stop:
+        assert stop.code == 0
+assert "jax" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
+def test_import_costs_nothing_and_every_public_name_is_found():
+    code = "import sys, theodolite; assert not {'jax', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    for name in theodolite.__all__:
+        assert getattr(theodolite, name) is not None
+    assert set(theodolite.__all__) <= set(dir(theodolite))
+    with pytest.raises(AttributeError, match="teodolite"):
+        theodolite.teodolite  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("trian ppo", "verb 'trian' is unknown. Did you mean train?"),
+        ("train ppoo --env CartPole-v1", "method 'ppoo' is unknown. Did you mean ppo"),
+        ("train ppo --env CartPole-v7", "environment 'CartPole-v7' is unknown. Did you mean CartPole-v"),
+        ("train ppo --env nowhere_at_all:X-v0", "module 'nowhere_at_all' was not found"),
+        ("train ppo --learning-rat 1", "no flag --learning-rat. Did you mean --learning-rate?"),
+        ("train ppo --env CartPole-v1 --learning_rat 1", "no flag --learning_rat. Did you mean --learning-rate?"),
+        ("train gail --learner.max-kll 1", "no flag --learner.max-kll. Did you mean --learner.max-kl"),
+        ("train gail --learner ppoo", "learner 'ppoo' is unknown. Did you mean ppo?"),
+        ("train gail --env CartPole-v1", "learns from demonstrations"),
+        ("train ppo --env CartPole-v1 --steps many", "--steps: invalid literal for int"),
+        ("train ppo --env CartPole-v1 --steps 0", "steps = 0: must be >= 1"),
+        ("train ppo --env CartPole-v1 --seeds 0", "seeds = 0: must be >= 1"),
+        ("train ppo --env CartPole-v1 --clip -0.2", "clip = -0.2: must be > 0. ε: largest change"),
+        ("train ppo --env CartPole-v1 --hidden 0", "hidden = (0,): must be a sequence of positive integers"),
+        ("train ppo --env CartPole-v1 --env-options limit", "expected name=value"),
+        ("train ppo --env CartPole-v1 --env-options limit=3", "no option 'limit'"),
+        ("train ppo extra", "extra"),
+        ("train ppo", "no environment was named"),
+        ("show", "ITEM is missing"),
+        ("show gial", "item 'gial' is unknown. Did you mean gail?"),
+        ("run gial", "item 'gial' is unknown. Did you mean gail?"),
+        ("run gail --size tiny", "'tiny'"),
+        ("evaluate /nowhere", "is no run folder"),
+        ("demos infos", "demos verb 'infos' is unknown. Did you mean info?"),
+        ("demos info /nowhere", "does not exist"),
+        ("demos record --env CartPole-v1", "give a new one with --out"),
+        ("demos record --env CartPole-v1 --out /nowhere", "who plays is not clear"),
+        ("verify --results /nowhere", "does not exist"),
+    ],
+)
+def test_bad_usage_is_one_sentence_and_exit_code_2(say, words, said):
+    found = say(*words.split())
+    assert found.code == 2
+    assert said in found.err
+    assert found.out == ""
+    assert "Traceback" not in found.err and "│" not in found.err
+
+
+def test_every_method_lists_its_own_flags(say):
+    from theodolite.commands.methods import METHODS
+
+    for name in METHODS:
+        found = say("train", name, "--help")
+        assert found.code == 0 and "--steps" in found.out
+    assert "--gail.steps" in say("train", "gail", "--help").out
+    assert "--costs" not in say("train", "fem", "--help").out
+    assert "--learner.clip" in say("train", "gail", "--learner", "ppo", "--help").out
+
+
+def test_list_prints_one_json_object_with_the_newest_verdicts(say, tmp_path):
+    place = tmp_path / "an17/gail/quick"
+    place.mkdir(parents=True)
+    verdict = {"date": "2026-01-02T03:04:05+00:00", "claims": [{"verdict": "supported"}, {"verdict": "refuted"}]}
+    (place / "verdict.json").write_text(json.dumps(verdict))
+    items = json.loads(say("list", "--json", "--results", tmp_path).out)["items"]
+    gail = next(item for item in items if item["name"] == "gail")
+    assert gail["verdicts"] == {"supported": 1, "refuted": 1} and gail["size"] == "quick"
+    assert "an17/gail" in say("list").out
+
+
+def test_verify_tells_differences_by_its_exit_code(say, tmp_path):
+    assert say("verify", "--results", tmp_path).code == 0
+    place = tmp_path / "an17/gail/quick"
+    place.mkdir(parents=True)
+    (place / "verdict.json").write_text(json.dumps({"item": "an17/gail", "size": "full", "claims": []}))
+    found = say("verify", "--results", tmp_path)
+    assert found.code == 1 and "size full" in found.out
+
+
+def test_evaluate_keeps_standard_output_clean_even_of_noisy_environments(say, trained, tmp_path):
+    found = say("evaluate", trained, "--episodes", "3", "--json")
+    scores = json.loads(found.out)
+    assert [len(one) for one in scores["returns"]] == [3, 3] and scores["over"] == "seeds"
+    noisy = ("--env", "odd_environments:Noisy-v0", *TINY, "--steps", "32", "--out", tmp_path / "noisy")
+    assert say("train", "ppo", *noisy).code == 0
+    found = say("evaluate", tmp_path / "noisy", "--episodes", "2", "--json")
+    assert json.loads(found.out)["lengths"] == [[5, 5]] and "from below" in found.err
