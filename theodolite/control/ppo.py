@@ -160,8 +160,8 @@ def update(c: Config, s: State, batch: Batch, key: PRNGKey) -> tuple[State, Metr
     """Several epochs of minibatch Adam on one batch (algorithm 1)."""
     advantage, value = advantages(c, s, batch)
     target = advantage + value
-    data = Minibatch(batch.obs, batch.action, batch.log_prob, advantage, target)
-    data = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), data)
+    columns = batch.obs, batch.action, batch.log_prob, advantage, target
+    data = Minibatch(*(x.reshape(-1, *x.shape[2:]) for x in columns))
     step = optimiser(c)
 
     def one_minibatch(s: State, rows: Array) -> tuple[State, Metrics]:

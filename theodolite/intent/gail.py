@@ -215,7 +215,7 @@ def draw(c: Config, rows: Rows, count: Array, key: PRNGKey) -> Sample:
     """What one update of D sees of a class whose first `count` rows are valid."""
     size = rows.terminated.shape[0]
     if c.batch_size == 0:
-        return Sample(rows, (jnp.arange(size) < count) / count.astype(jnp.float32))
+        return Sample(rows, jnp.where(jnp.arange(size) < count, 1 / count.astype(jnp.float32), 0))
     chosen = jax.random.randint(key, (c.batch_size,), 0, count)
     return Sample(jax.tree.map(lambda x: x[chosen], rows), jnp.full(c.batch_size, 1 / c.batch_size))
 
