@@ -1,0 +1,115 @@
+"""Every method that learns in an environment, as the contract suite walks it, and a JAX task behind a NumPy face."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from theodolite.control import ppo, trpo
+from theodolite.core import demos
+from theodolite.core.agent import Agent
+from theodolite.core.drive import EPISODE_METRICS, step_keys
+from theodolite.core.env import Box, Discrete, JaxEnvs, Space, Step
+from theodolite.core.normalise import normalise_obs, normalise_reward
+from theodolite.core.train import run_keys, update_keys
+from theodolite.envs.registry import make
+from theodolite.intent import apprenticeship, gail
+
+ENVS = make("CartPole-v1", num_envs=4, max_episode_steps=14)
+CONTINUOUS = make("Pendulum-v1", num_envs=4, max_episode_steps=9)
+ROLLOUT = 16
+
+
+def expert(space: Space) -> demos.Transitions:
+    """Three random episodes, two of which terminate."""
+    rng, lengths = np.random.default_rng(0), (12, 9, 7)
+    obs = [rng.normal(size=(n + 1, *space.obs.shape)).clip(-1, 1) for n in lengths]
+    if isinstance(space.action, Discrete):
+        actions = [(o[:-1, -1] > 0).astype(np.int32) for o in obs]
+    else:
+        actions = [np.tanh(o[:-1, :1]) for o in obs]
+    return demos.transitions(demos.from_arrays(obs, actions, None, [True, False, True], space=space))
+
+
+class Method(NamedTuple):
+    """A row of the suite: `make(config)` is the agent, `metrics` what its updates must report."""
+
+    make: Callable[[Any], Agent]
+    config: Any
+    metrics: set[str]
+    envs: JaxEnvs = ENVS
+
+
+PPO = ppo.Config(rollout=ROLLOUT, epochs=2, minibatches=2, hidden=(8,))
+TRPO = trpo.Config(rollout=ROLLOUT, conjugate_iterations=3, fisher_every=2, backtracks=4, critic_steps=2, hidden=(8,))
+GAIL = gail.Config(hidden=(8,))
+
+
+def gail_with(learner: Callable[[Any], Agent]) -> Callable[[Any], Agent]:
+    """A maker of GAIL from (its configuration, the learner's, demonstrations)."""
+    return lambda c: gail.agent(c[0], learner(c[1]), c[2])
+
+
+def apprentice(c: tuple) -> Agent:
+    """Apprenticeship learning from (its configuration, PPO's, demonstrations)."""
+    return apprenticeship.agent(c[0], ppo.agent(c[1]), c[2], ENVS.space)
+
+
+OF_GAIL = gail.METRICS.keys() | ppo.METRICS.keys()
+OF_APPRENTICE = apprenticeship.METRICS.keys() | ppo.METRICS.keys()
+EXPERT, CONTINUOUS_EXPERT = expert(ENVS.space), expert(CONTINUOUS.space)
+METHODS = {
+    "ppo": Method(ppo.agent, PPO, {*ppo.METRICS}),
+    "ppo, continuous": Method(ppo.agent, PPO, {*ppo.METRICS}, CONTINUOUS),
+    "trpo": Method(trpo.agent, TRPO, {*trpo.METRICS}),
+    "trpo, continuous": Method(trpo.agent, TRPO, {*trpo.METRICS}, CONTINUOUS),
+    "gail of ppo": Method(gail_with(ppo.agent), (GAIL, PPO, EXPERT), {*OF_GAIL}),
+    "gail of trpo": Method(
+        gail_with(trpo.agent),
+        (gail.Config(absorbing=True, replay=100, batch_size=20, gradient_penalty=1.0, hidden=(8,)), TRPO, EXPERT),
+        gail.METRICS.keys() | trpo.METRICS.keys(),
+    ),
+    "gail, continuous": Method(gail_with(ppo.agent), (GAIL, PPO, CONTINUOUS_EXPERT), {*OF_GAIL}, CONTINUOUS),
+    "fem": Method(apprentice, (apprenticeship.FEM, PPO, EXPERT), {*OF_APPRENTICE}),
+    "gtal": Method(apprentice, (apprenticeship.GTAL, PPO, EXPERT), {*OF_APPRENTICE}),
+    "normalise_obs": Method(lambda c: normalise_obs(ppo.agent(c)), PPO, {*ppo.METRICS}),
+    "normalise_reward": Method(lambda c: normalise_reward(ppo.agent(c)), PPO, {*ppo.METRICS}, CONTINUOUS),
+}
+DRIVERS = {*EPISODE_METRICS}
+
+
+class NumpyFace:
+    """A JAX task as a host environment that draws with exactly the keys of the JAX driver."""
+
+    def __init__(self, envs: JaxEnvs, rollout: int, seed: int = 0):
+        self.id, self.num_envs, self.space = envs.id, envs.num_envs, envs.space
+        self._rollout, self._key, self._steps = rollout, run_keys(seed, 1)[0], 0
+        self._reset = jax.jit(jax.vmap(envs.env.reset))
+        self._step = jax.jit(jax.vmap(envs.env.step))
+
+    def reset(self, seed: int) -> np.ndarray:
+        """The driver's own start, whatever the seed."""
+        _, env_key = jax.random.split(jax.random.fold_in(self._key, 0))
+        self._state, obs = self._reset(jax.random.split(env_key, self.num_envs))
+        return np.asarray(obs)
+
+    def step(self, action: np.ndarray) -> Step:
+        """One step of every copy."""
+        update, t = divmod(self._steps, self._rollout)
+        env_key = step_keys(update_keys(self._key, update)[0], t)[1]
+        self._state, out = self._step(jax.random.split(env_key, self.num_envs), self._state, jnp.asarray(action))
+        self._steps += 1
+        return jax.tree.map(np.asarray, out)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def is_action(space: Space, action: jax.Array, leading: tuple[int, ...]) -> bool:
+    """Whether an array of actions belongs to a space."""
+    if isinstance(space.action, Discrete):
+        return action.shape == leading and action.dtype == jnp.int32 and bool((action < space.action.num).all())
+    assert isinstance(space.action, Box)
+    return action.shape == (*leading, *space.action.shape) and action.dtype == jnp.float32

@@ -1,0 +1,125 @@
+"""What every method owes, whatever it learns: pure, resumable, vmappable, the same through either driver."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from methods import DRIVERS, METHODS, ROLLOUT, Method, NumpyFace, is_action
+
+from theodolite.core import checkpoint
+from theodolite.core.drive import Carry
+from theodolite.core.train import Chunk, expected_carry, train
+
+UPDATES, HALF, SEEDS = 10, 5, 2
+
+
+class Run(NamedTuple):
+    """The chunks of a run, with carries on the host, and how often the method was traced."""
+
+    chunks: list[Chunk]
+    traces: list[int]
+
+    @property
+    def carry(self) -> Carry:
+        return self.chunks[-1].carry
+
+
+def run(method: Method, envs=None, **settings) -> Run:
+    """Train, and count the tracings of the method's maker after every chunk."""
+    count, chunks, traces = 0, [], []
+
+    def make(config):
+        nonlocal count
+        count += 1
+        return method.make(config)
+
+    for chunk in train(make, method.config, envs or method.envs, every=HALF, **settings):
+        chunks.append(jax.tree.map(np.asarray, chunk))  # the next chunk takes the carry's place
+        traces.append(count)
+    return Run(chunks, traces)
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def method(request) -> Method:
+    return METHODS[request.param]
+
+
+@pytest.fixture(scope="module")
+def whole(method) -> Run:
+    return run(method, updates=UPDATES, seeds=SEEDS)
+
+
+@pytest.fixture(scope="module")
+def alone(method) -> Run:
+    """The same with one seed, which takes the program without vmap."""
+    return run(method, updates=UPDATES)
+
+
+def same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_metrics_are_those_declared_and_finite(method, whole):
+    for chunk in whole.chunks:
+        assert chunk.metrics.keys() == method.metrics | DRIVERS
+        for name, values in chunk.metrics.items():
+            assert values.shape == (SEEDS, HALF)
+            assert name in DRIVERS or np.isfinite(values).all(), name
+    assert (whole.chunks[-1].metrics["episodes"] > 0).all()
+    assert np.isfinite(whole.chunks[-1].metrics["return"]).all()
+
+
+def test_later_chunks_are_the_same_program(whole, alone):
+    assert len(set(whole.traces)) == len(set(alone.traces)) == 1
+
+
+def test_state_is_arrays_that_change(whole):
+    before, after = (jax.tree.leaves(chunk.carry.agent) for chunk in whole.chunks)
+    assert all(isinstance(leaf, np.ndarray) and leaf.dtype != object for leaf in after)
+    assert any((x != y).any() for x, y in zip(before, after, strict=True))
+
+
+def test_five_updates_saved_and_five_more_are_ten(method, whole, tmp_path):
+    first = run(method, updates=HALF, seeds=SEEDS)
+    same(first.carry, whole.chunks[0].carry)  # the same key, the same result
+    same(first.chunks[0].metrics, whole.chunks[0].metrics)
+    checkpoint.save(tmp_path / "last.npz", first.carry, update=HALF)
+    like = expected_carry(method.make, method.config, method.envs, SEEDS)
+    done, carry = checkpoint.meta(tmp_path / "last.npz")["update"], checkpoint.load(tmp_path / "last.npz", like)
+    second = run(method, updates=UPDATES, seeds=SEEDS, resume=(done, carry))
+    same(second.carry, whole.carry)
+    same(second.chunks[-1].metrics, whole.chunks[-1].metrics)
+
+
+def test_vmapped_seeds_agree_with_a_single_one(whole, alone):
+    first = jax.tree.map(lambda x: x[:1], whole.carry)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), first, alone.carry)
+    differ = jax.tree.map(lambda x: (x[0] != x[1]).any(), whole.carry.agent)
+    assert any(jax.tree.leaves(differ))
+
+
+def test_a_numpy_face_gives_the_same_bits(method, alone):
+    host = run(method, NumpyFace(method.envs, ROLLOUT), updates=UPDATES)
+    same(host.carry.agent, alone.carry.agent)
+    same(host.carry.obs, alone.carry.obs)
+    for mine, other in zip(host.chunks, alone.chunks, strict=True):
+        same(mine.metrics, other.metrics)
+    assert host.traces[0] == host.traces[-1]
+
+
+def test_a_policy_acts_on_any_leading_axes_and_knows_its_probabilities(method, whole, key):
+    agent = method.make(method.config)
+    state = jax.tree.map(lambda x: jnp.asarray(x[0]), whole.carry.agent)
+    obs = jax.random.normal(key, (3, 4, *method.envs.space.obs.shape))
+    action, log_prob = agent.act(state, obs, key)
+    assert is_action(method.envs.space, action, (3, 4))
+    assert is_action(method.envs.space, agent.mode(state, obs), (3, 4))
+    np.testing.assert_allclose(agent.log_prob(state, obs, action), log_prob, rtol=1e-4, atol=1e-5)
+    likely = agent.log_prob(state, obs, agent.mode(state, obs))
+    assert (likely >= log_prob - 1e-5).all()
+    again, _ = agent.act(state, obs, key)
+    same(action, again)
+    other, _ = agent.act(state, obs, jax.random.fold_in(key, 1))
+    assert (action != other).any()
