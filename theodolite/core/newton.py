@@ -2,9 +2,9 @@
 
     min_x f(x, μ)   subject to  A x = b  (and x > 0),   for μ = μ_1 > μ_2 > ... , each started where the last one ended
 
-A step solves the optimality conditions of the local quadratic (Boyd and Vandenberghe 2004, section 10.2) in the coordinates
-x = √x_k · u when x is positive, which keeps the system well scaled however small an entry becomes. Pure and vmappable:
-a batch of problems runs until the slowest has converged.
+A step solves the optimality conditions of the local quadratic (Boyd and Vandenberghe 2004, section 10.2) in the
+coordinates x = √x_k · u when x is positive, which keeps the system well scaled however small an entry becomes. Pure and
+vmappable: a batch of problems runs until the slowest has converged.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from theodolite.core.arrays import Arrays, Scalar
+from theodolite.core.arrays import Arrays
 
 CONVERGED, STEP_LIMIT, STALLED = 0, 1, 2
 MESSAGES = {
@@ -41,6 +41,8 @@ class Problem(Arrays):
 
 
 Objective = Callable[[Array, Array], Array]
+Derivatives = Callable[[Array, Array], tuple[Array, Array, Array]]
+"""The value, the gradient and the Hessian of f at (x, μ)."""
 
 
 def unconstrained(start: Float[Array, " n"], *, positive: bool = False) -> Problem:
@@ -50,19 +52,32 @@ def unconstrained(start: Float[Array, " n"], *, positive: bool = False) -> Probl
 
 
 def minimise(
-    f: Objective, start: Float[Array, " n"], problem: Problem, smoothing: Float[Array, " K"], *, max_steps: int = 200
+    f: Objective,
+    start: Float[Array, " n"],
+    problem: Problem,
+    smoothing: Float[Array, " K"],
+    *,
+    derivatives: Derivatives | None = None,
+    max_steps: int = 500,
 ) -> Minimum:
-    """The minimum of f(·, μ) for the last μ of the schedule; `start` must be strictly feasible and f finite there."""
+    """The minimum of f(·, μ) for the last μ of the schedule; `start` must be strictly feasible and f finite there.
+
+    `derivatives` may be given where a closed form is cheaper than automatic differentiation.
+    """
+    expand = derivatives or (lambda x, mu: (*jax.value_and_grad(f)(x, mu), jax.hessian(f)(x, mu)))
 
     def stage(x: Array, mu: Array) -> tuple[Array, Minimum]:
-        end = _minimise_stage(lambda x: f(x, mu), x, problem, max_steps)
+        end = _minimise_stage(lambda x: f(x, mu), lambda x: expand(x, mu), x, problem, max_steps)
         return end.x, end
 
     _, ends = jax.lax.scan(stage, start, smoothing)
     return Minimum(ends.x[-1], jnp.sum(ends.steps), ends.code[-1])
 
 
-def _minimise_stage(f: Callable[[Array], Array], start: Array, problem: Problem, max_steps: int) -> Minimum:
+Function = Callable[[Array], Array]
+
+
+def _minimise_stage(f: Function, derivatives: Callable, start: Array, problem: Problem, max_steps: int) -> Minimum:
     # the decrement is tested before the step is taken, so what is returned has its square as error
     tolerance = jnp.finfo(start.dtype).eps ** 0.75
 
@@ -72,48 +87,52 @@ def _minimise_stage(f: Callable[[Array], Array], start: Array, problem: Problem,
 
     def step(carry: tuple[Minimum, Array]) -> tuple[Minimum, Array]:
         at, _ = carry
-        direction, slope = _direction(f, at.x, problem)
-        size, accepted = _line_search(f, at.x, direction, slope, problem)
+        value, gradient, hessian = derivatives(at.x)
+        direction = _direction(gradient, hessian, at.x, problem)
+        slope = gradient @ direction
+        size, accepted = _line_search(f, at.x, value, direction, slope, problem)
         x = jnp.where(accepted, at.x + size * direction, at.x)
         # a refused step at rounding level is convergence; a refused step elsewhere is a failure
-        decrement = jnp.where(accepted | ~(-slope < jnp.sqrt(tolerance)), -slope, 0)
-        failed = ~accepted & (decrement > 0) | ~jnp.isfinite(slope)
+        small = jnp.isfinite(value) & (jnp.abs(slope) < jnp.sqrt(tolerance))
+        decrement = jnp.where(~accepted & small, 0, jnp.abs(slope))
+        failed = ~accepted & ~small | ~jnp.isfinite(slope)
         code = jnp.where(failed, STALLED, STEP_LIMIT).astype(jnp.int32)
         return Minimum(x, at.steps + 1, code), decrement
 
     first = Minimum(start, jnp.int32(0), jnp.int32(STEP_LIMIT)), jnp.asarray(jnp.inf, start.dtype)
     end, decrement = jax.lax.while_loop(unfinished, step, first)
-    return Minimum(end.x, end.steps, jnp.where(decrement <= tolerance, CONVERGED, end.code).astype(jnp.int32))
+    return Minimum(
+        end.x,
+        end.steps,
+        jnp.where((decrement <= tolerance) & (end.code != STALLED), CONVERGED, end.code).astype(jnp.int32),
+    )
 
 
-def _direction(f: Callable[[Array], Array], x: Array, problem: Problem) -> tuple[Array, Array]:
-    """Newton's direction within the equalities, and the slope of f along it."""
+def _direction(gradient: Array, hessian: Array, x: Array, problem: Problem) -> Array:
+    """Newton's direction within the equalities."""
     scale = jnp.sqrt(x) if problem.positive else jnp.ones_like(x)
-    gradient = jax.grad(f)(x)
-    hessian = jax.hessian(f)(x) * jnp.outer(scale, scale)
-    ridge = jnp.finfo(x.dtype).eps * jnp.max(jnp.diagonal(hessian))  # flat directions get a step, not a division by zero
+    hessian = hessian * jnp.outer(scale, scale)
+    ridge = jnp.finfo(x.dtype).eps * jnp.max(
+        jnp.diagonal(hessian)
+    )  # flat directions get a step, not a division by zero
     matrix = problem.matrix * scale[None]
     system = jnp.block(
         [
-            [hessian + ridge * jnp.eye(x.size), matrix.T],
+            [hessian + ridge * jnp.eye(x.size, dtype=x.dtype), matrix.T],
             [matrix, jnp.zeros((problem.target.size, problem.target.size), x.dtype)],
         ]
     )
     right = jnp.concatenate([-gradient * scale, problem.target - problem.matrix @ x])
-    direction = jnp.linalg.solve(system, right)[: x.size] * scale
-    return direction, gradient @ direction
+    return jnp.linalg.solve(system, right)[: x.size] * scale
 
 
 def _line_search(
-    f: Callable[[Array], Array], x: Array, direction: Array, slope: Array, problem: Problem
+    f: Function, x: Array, value: Array, direction: Array, slope: Array, problem: Problem
 ) -> tuple[Array, Array]:
     """Halve the step until f falls by Armijo's rule, starting short of the boundary; f not finite counts as too far."""
-    value = f(x)
     rounding = 16 * jnp.finfo(x.dtype).eps * (1 + jnp.abs(value))
     reach = jnp.max(-direction / x) if problem.positive else jnp.zeros((), x.dtype)
-
-    def accepted(size: Scalar) -> Array:
-        return f(x + size * direction) <= value + 1e-4 * size * slope + rounding
+    first = jnp.minimum(1, 0.99 / jnp.maximum(reach, 1e-30))
 
     def unfinished(carry: tuple[Array, Array]) -> Array:
         size, good = carry
@@ -121,7 +140,6 @@ def _line_search(
 
     def halve(carry: tuple[Array, Array]) -> tuple[Array, Array]:
         size = carry[0] / 2
-        return size, accepted(size)
+        return size, f(x + size * direction) <= value + 1e-4 * size * slope + rounding
 
-    size = jnp.minimum(1, 0.99 / jnp.maximum(reach, 1e-30)).astype(x.dtype)
-    return jax.lax.while_loop(unfinished, halve, (size, accepted(size)))
+    return jax.lax.while_loop(unfinished, halve, (2 * first.astype(x.dtype), jnp.bool_(False)))

@@ -4,9 +4,11 @@
     valid:     ρ >= 0,  Σ_a ρ(s,a) = p_0(s) + γ Σ_{s',a'} P(s|s',a') ρ(s',a')          (the Bellman flow)
     soft:      V(s) = λ log Σ_a exp(Q(s,a)/λ),  Q = r + γ P V,  π = exp((Q - V)/λ)
 
-Everything is a linear solve or Newton's method, so nothing depends on an iteration count; functions take one MDP and are
-vmapped over many, in float32 or float64. The normalised occupancy is (1 - γ) ρ and sums to one.
+Everything is a linear solve or Newton's method, so nothing depends on an iteration count; functions take one MDP and
+are vmapped over many, in float32 or float64. The normalised occupancy is (1 - γ) ρ and sums to one.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +35,7 @@ def policy_transition(mdp: MDP, policy: Float[Array, "S A"]) -> Float[Array, "S 
 
 def occupancy(mdp: MDP, policy: Float[Array, "S A"], *, normalised: bool = False) -> Float[Array, "S A"]:
     """Discounted state-action visitation of a policy, ρ_π = π · (I - γ P_πᵀ)⁻¹ p_0."""
-    system = jnp.eye(mdp.initial.size) - mdp.discount * policy_transition(mdp, policy).T
+    system = jnp.eye(mdp.initial.size, dtype=mdp.initial.dtype) - mdp.discount * policy_transition(mdp, policy).T
     visits = jnp.linalg.solve(system, mdp.initial)[:, None] * policy
     return (1 - mdp.discount) * visits if normalised else visits
 
@@ -53,7 +55,7 @@ def uniform_policy(mdp: MDP) -> Float[Array, "S A"]:
 def flow(mdp: MDP, *, normalised: bool = False) -> tuple[Float[Array, "S SA"], Float[Array, " S"]]:
     """The Bellman-flow constraints as a matrix and a target: `matrix @ rho.ravel() == target` on the valid set."""
     states, actions = mdp.transition.shape[:2]
-    leaving = jnp.repeat(jnp.eye(states), actions, axis=1)
+    leaving = jnp.repeat(jnp.eye(states, dtype=mdp.initial.dtype), actions, axis=1)
     arriving = mdp.discount * mdp.transition.reshape(states * actions, states).T
     return leaving - arriving, (1 - mdp.discount) * mdp.initial if normalised else mdp.initial
 
@@ -70,7 +72,7 @@ def backup(mdp: MDP, reward: Float[Array, "S A"], value: Float[Array, " S"]) -> 
 
 def evaluate(mdp: MDP, policy: Float[Array, "S A"], reward: Float[Array, "S A"]) -> Float[Array, " S"]:
     """Value of a policy in every state, (I - γ P_π)⁻¹ r_π."""
-    system = jnp.eye(mdp.initial.size) - mdp.discount * policy_transition(mdp, policy)
+    system = jnp.eye(mdp.initial.size, dtype=mdp.initial.dtype) - mdp.discount * policy_transition(mdp, policy)
     return jnp.linalg.solve(system, jnp.sum(policy * reward, axis=-1))
 
 
@@ -87,7 +89,7 @@ def optimal_value(mdp: MDP, reward: Float[Array, "S A"]) -> Float[Array, " S"]:
         greedy = jax.nn.one_hot(jnp.argmax(backup(mdp, reward, value), axis=-1), actions, dtype=reward.dtype)
         return evaluate(mdp, greedy, reward)
 
-    return _fixed_point(improve, evaluate(mdp, uniform_policy(mdp), reward))
+    return _fixed_point(improve, jnp.zeros_like(mdp.initial))
 
 
 def optimal_policy(mdp: MDP, reward: Float[Array, "S A"]) -> Float[Array, "S A"]:
@@ -100,15 +102,16 @@ def optimal_policy(mdp: MDP, reward: Float[Array, "S A"]) -> Float[Array, "S A"]
 def soft_value(mdp: MDP, reward: Float[Array, "S A"], temperature: Scalar) -> Float[Array, " S"]:
     """V(s) = λ log Σ_a exp((r + γ P V)/λ), the fixed point, for λ > 0.
 
-    Solved by soft policy iteration, which is Newton's method on the Bellman equation. Derivatives of every order are exact:
-    they differentiate the equation, not the iterations. The gradient of p_0 · V with respect to the reward is ρ_π.
+    Solved by soft policy iteration, which is Newton's method on the Bellman equation. Derivatives of every order are
+    exact: they differentiate the equation, not the iterations. The gradient of p_0 · V with respect to the reward is
+    ρ_π.
     """
 
     def improve(value: Array) -> Array:
         log_policy = jax.nn.log_softmax(backup(mdp, reward, value) / temperature)
         return evaluate(mdp, jnp.exp(log_policy), reward - temperature * log_policy)
 
-    return _fixed_point(improve, evaluate(mdp, uniform_policy(mdp), reward))
+    return _fixed_point(improve, jnp.zeros_like(mdp.initial))
 
 
 @soft_value.defjvp
@@ -121,7 +124,7 @@ def _soft_value_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
 
     _, direct = jax.jvp(bellman, primals, tangents)
     policy = jax.nn.softmax(backup(mdp, reward, value) / temperature)
-    system = jnp.eye(mdp.initial.size) - mdp.discount * policy_transition(mdp, policy)
+    system = jnp.eye(mdp.initial.size, dtype=mdp.initial.dtype) - mdp.discount * policy_transition(mdp, policy)
     return value, jnp.linalg.solve(system, direct)
 
 
@@ -130,17 +133,36 @@ def soft_policy(mdp: MDP, reward: Float[Array, "S A"], temperature: Scalar) -> F
     return jax.nn.softmax(backup(mdp, reward, soft_value(mdp, reward, temperature)) / temperature)
 
 
-def _fixed_point(improve, start: Array) -> Array:
+def soft_curvature(mdp: MDP, reward: Float[Array, "S A"], temperature: Scalar) -> Float[Array, "SA SA"]:
+    """Second derivative of p_0 · V with respect to the reward, which is dρ_π/dr of the soft policy's occupancy.
+
+        H = Σ_{s,a} ρ_π(s,a) ∇A(s,a) ∇A(s,a)ᵀ / λ,    A = Q - V,    ∇V = (I - γ P_π)⁻¹ Π,    ∇Q = 1 + γ P ∇V
+
+    It is 1/λ times the Fisher information of a path, hence positive semidefinite; rewards that only shape are its null
+    space.
+    """
+    states, actions = reward.shape
+    policy = soft_policy(mdp, reward, temperature)
+    paid = jnp.einsum("st,ta->sta", jnp.eye(states, dtype=reward.dtype), policy).reshape(states, states * actions)
+    system = jnp.eye(states, dtype=reward.dtype) - mdp.discount * policy_transition(mdp, policy)
+    slope_v = jnp.linalg.solve(system, paid)
+    slope_q = (
+        jnp.eye(states * actions, dtype=reward.dtype) + mdp.discount * mdp.transition.reshape(-1, states) @ slope_v
+    )
+    advantage = slope_q - jnp.repeat(slope_v, actions, axis=0)
+    return advantage.T @ (occupancy(mdp, policy).reshape(-1, 1) * advantage) / temperature
+
+
+def _fixed_point(improve: Callable[[Array], Array], start: Array) -> Array:
     """Iterate a monotone improvement until it moves by rounding only."""
 
     def unfinished(carry: tuple[Array, Array, Array]) -> Array:
         value, before, sweep = carry
         rounding = 4 * jnp.finfo(value.dtype).eps * (1 + jnp.max(jnp.abs(value)))
-        return (sweep < MAX_SWEEPS) & (jnp.max(jnp.abs(value - before)) > rounding)
+        return (sweep < MAX_SWEEPS) & ~(jnp.max(jnp.abs(value - before)) <= rounding)
 
     def sweep(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         value, _, count = carry
         return improve(value), value, count + 1
 
-    first = (improve(start), start, jnp.int32(1))
-    return jax.lax.while_loop(unfinished, sweep, first)[0]
+    return jax.lax.while_loop(unfinished, sweep, (start, jnp.full_like(start, jnp.inf), jnp.int32(0)))[0]

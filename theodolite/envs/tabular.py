@@ -1,8 +1,8 @@
 """Random finite MDPs, and any finite MDP as an environment with one-hot observations.
 
-The random MDP is a Garnet (Archibald et al. 1995): every state-action pair leads to `branching` distinct successors with
-probabilities uniform on the simplex; branching = 1 makes it deterministic. The initial distribution is uniform on the
-simplex over all states, so every state has positive occupancy under every policy.
+The random MDP is a Garnet (Archibald et al. 1995): every state-action pair leads to `branching` distinct successors
+with probabilities uniform on the simplex; branching = 1 makes it deterministic. The initial distribution is uniform on
+the simplex over all states, so every state has positive occupancy under every policy.
 """
 
 import jax
@@ -21,15 +21,21 @@ def random_mdp(
     """A Garnet MDP; its dtype is JAX's default float."""
     if not 1 <= branching <= num_states:
         raise UserError(
-            f"branching = {branching}: must lie between 1 and num_states = {num_states}. It counts the distinct successors "
-            "of a state-action pair; choose fewer successors or more states."
+            f"branching = {branching}: must lie between 1 and num_states = {num_states}. It counts the distinct "
+            "successors of a state-action pair; choose fewer successors or more states."
         )
     successor_key, probability_key, initial_key = jax.random.split(key, 3)
     order = jnp.argsort(jax.random.uniform(successor_key, (num_states, num_actions, num_states)), axis=-1)
-    weights = jax.random.dirichlet(probability_key, jnp.ones(branching), (num_states, num_actions))
+    weights = _distribution(probability_key, (num_states, num_actions, branching))
     # scattering by a sum of one-hot vectors: successors are distinct, so nothing is lost
     transition = jnp.einsum("sak,sakt->sat", weights, jax.nn.one_hot(order[..., :branching], num_states))
-    return MDP(transition, jax.random.dirichlet(initial_key, jnp.ones(num_states)), jnp.asarray(discount, weights.dtype))
+    return MDP(transition, _distribution(initial_key, (num_states,)), jnp.asarray(discount, weights.dtype))
+
+
+def _distribution(key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "*batch K"]:
+    """Distributions over the last axis, uniform on the simplex: normalised exponentials."""
+    weights = jax.random.exponential(key, shape)
+    return weights / weights.sum(-1, keepdims=True)
 
 
 def env(mdp: MDP, reward: Float[Array, "S A"]) -> Env:

@@ -3,21 +3,22 @@
     IRL_ψ(π_E) = argmax_c  -ψ(c) + min_π(-λH(π) + E_π[c]) - E_E[c],      RL(c) = argmin_π -λH(π) + E_π[c]
     RL ∘ IRL_ψ(π_E) = argmin_π -λH(π) + ψ*(ρ_π - ρ_E),                   ψ*(x) = sup_c x·c - ψ(c)
 
-(Ho and Ermon 2016, equations (3), (4) and proposition 3.2, with λ in front of the causal entropy.) Occupancies are normalised.
+(Ho and Ermon 2016, equations (3), (4) and proposition 3.2, with λ in front of the causal entropy.) Occupancies are
+normalised.
 
-| name        | ψ(c)                                | ψ*(ρ_π - ρ_E)                    | known as                         |
-| ----------- | ----------------------------------- | -------------------------------- | -------------------------------- |
-| constant    | 0                                   | 0 where equal, else ∞            | maximum causal entropy IRL       |
-| l2_ball     | 0 on {w·f, ‖w‖₂ <= 1}, else ∞       | ‖E_π f - E_E f‖₂                 | FEM (Abbeel and Ng)              |
-| simplex     | 0 on {w·f, w a distribution}        | max_i E_π f_i - E_E f_i          | GTAL (Syed and Schapire)         |
-| logistic    | E_E[-c - log(1 - e^c)], c < 0       | 2 JS(ρ_π, ρ_E) - 2 log 2         | GAIL                             |
-| exponential | E_E[-c - 1/c], c < 0                | -2 Σ √(ρ_π ρ_E)                  | squared Hellinger distance       |
-| quadratic   | ‖c‖²/2η                             | η ‖ρ_π - ρ_E‖²/2                 | least squares                    |
+| name        | ψ(c)                             | ψ*(ρ_π - ρ_E)            | known as                     |
+| ----------- | -------------------------------- | ------------------------ | ---------------------------- |
+| constant    | 0                                | 0 where equal, else ∞    | maximum causal entropy IRL   |
+| l2_ball     | 0 on {w·f, ‖w‖₂ <= 1}, else ∞    | ‖E_π f - E_E f‖₂         | FEM (Abbeel and Ng)          |
+| simplex     | 0 on {w·f, w a distribution}     | max_i E_π f_i - E_E f_i  | GTAL (Syed and Schapire)     |
+| logistic    | E_E[-c - log(1 - e^c)], c < 0    | 2 JS(ρ_π, ρ_E) - 2 log 2 | GAIL                         |
+| exponential | E_E[-c - 1/c], c < 0             | -2 Σ √(ρ_π ρ_E)          | squared Hellinger distance   |
+| quadratic   | ‖c‖²/2η                          | η ‖ρ_π - ρ_E‖²/2         | least squares                |
 
-Only the last two rows but one come from a classifier's surrogate loss φ (proposition A.1), so only they have a loss on logits
-and a reward per logit; z is always the logit of "expert". l2_ball and simplex have a cost that is linear in their features,
-and constant and quadratic one that is a table: for deep code these are not losses on samples.
-`smooth` and `Costs` are what the exact solvers of `psi_solvers` need.
+Only logistic and exponential come from a classifier's surrogate loss φ (proposition A.1), so only they have a loss on
+logits and a reward per logit; z is always the logit of "expert". l2_ball and simplex have a cost that is linear in
+their features, and constant and quadratic one that is a table: for deep code these are not losses on samples. `smooth`
+and `Costs` are what the exact solvers of `psi_solvers` need.
 """
 
 from collections.abc import Callable
@@ -38,7 +39,8 @@ Occupancy = Float[Array, "S A"]
 Cost = Float[Array, "S A"]
 
 TIGHT = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
-"""Smoothing schedule of the ψ whose conjugate has kinks; the last entry bounds what smoothing changes, times num features."""
+"""Smoothing schedule of the ψ whose conjugate has kinks; the last entry bounds what smoothing changes, times the number
+of features."""
 EXACT = (0.0,)
 """The schedule of a smooth conjugate."""
 
@@ -51,14 +53,14 @@ REWARD_MAPS: dict[str, Callable[[Array], Array]] = {
 """Rewards from the discriminator's logit of "expert".
 
 softplus is -log(1 - D), the negated best cost under the logistic ψ: the paper's reward, never negative. log_sigmoid is
-log D, never positive; it has the same discriminator but is no ψ's best cost, so no fixed objective is descended. logit is
-AIRL's log D - log(1 - D): at the best D its expectation is -KL(ρ_π ‖ ρ_E). fairl (Ghasemipour et al. 2019) takes z as
-log ρ_E/ρ_π, and its expectation under ρ_π is -KL(ρ_E ‖ ρ_π).
+log D, never positive; it has the same discriminator but is no ψ's best cost, so no fixed objective is descended. logit
+is AIRL's log D - log(1 - D): at the best D its expectation is -KL(ρ_π ‖ ρ_E). fairl (Ghasemipour et al. 2019) takes z
+as log ρ_E/ρ_π, and its expectation under ρ_π is -KL(ρ_E ‖ ρ_π).
 """
 
 
 class Costs(NamedTuple):
-    """The costs with finite ψ, as a cone of parameters w: what the IRL solver searches.
+    """The costs with finite ψ, by parameters w: what the IRL solver searches.
 
     `penalty(w, expert, μ)` is ψ(cost(w)) plus a barrier or ridge of weight μ, the conjugate of what `smooth` adds.
     """
@@ -73,9 +75,10 @@ class Costs(NamedTuple):
 class Psi(NamedTuple):
     """A cost regulariser with everything that follows from it; `policy` and `expert` are normalised occupancies.
 
-    `value(c, expert)` is ψ(c), ∞ outside its domain. `conjugate(policy, expert)` is ψ*(policy - expert). `best_cost` attains the
-    supremum, None where nothing does. `smooth(policy, expert, μ)` is a differentiable stand-in that tends to the conjugate as μ
-    goes to 0. `reward_map` and `loss(z on policy samples, z on expert samples)` are None where ψ is not a surrogate loss.
+    `value(c, expert)` is ψ(c), ∞ outside its domain. `conjugate(policy, expert)` is ψ*(policy - expert). `best_cost`
+    attains the supremum, None where nothing does. `smooth(policy, expert, μ)` is a differentiable stand-in that tends
+    to the conjugate as μ goes to 0. `reward_map` and `loss(z on policy samples, z on expert samples)` are None where ψ
+    is not a surrogate loss.
     """
 
     name: str
@@ -91,10 +94,11 @@ class Psi(NamedTuple):
 
 
 def constant(tolerance: Scalar = 1e-6) -> Psi:
-    """ψ = 0: any cost is as good as any other, so the occupancies must be equal. Entries count as equal within `tolerance`.
+    """ψ = 0: any cost is as good as any other, so the occupancies must be equal. Entries count as equal within
+    `tolerance`.
 
     If no policy has the expert's occupancy (an empirical one, say) IRL is unbounded and RL ∘ IRL is not defined; the
-    minimiser of `smooth` then tends to the valid occupancy that is nearest to the expert's in least squares.
+    minimiser of `smooth` then tends to the valid occupancy that is nearest in least squares, `psi_solvers.nearest`.
     """
     return Psi(
         name="constant",
@@ -138,9 +142,9 @@ def _gap(features: Array, policy: Occupancy, expert: Occupancy) -> Float[Array, 
 
 
 def _weights(features: Array, c: Cost) -> tuple[Array, Array]:
-    """The least-squares weights of a cost in its features, and whether they reproduce it."""
+    """The least-squares weights of a cost in its (linearly independent) features, and whether they reproduce it."""
     matrix = features.reshape(-1, features.shape[-1])
-    w = jnp.linalg.lstsq(matrix, c.ravel())[0]
+    w = jnp.linalg.solve(matrix.T @ matrix, matrix.T @ c.ravel())
     slack = jnp.sqrt(jnp.finfo(c.dtype).eps)
     return w, jnp.max(jnp.abs(matrix @ w - c.ravel())) <= slack * (1 + jnp.max(jnp.abs(c)))
 
@@ -233,7 +237,8 @@ def surrogate(
     best_logit: Callable[[Occupancy, Occupancy], Array],
     penalty: Callable[[Array], Array],
 ) -> Psi:
-    """ψ_φ of a strictly decreasing convex loss φ (proposition A.1): ψ*(ρ_π - ρ_E) = -Σ min_u ρ_π φ(u) + ρ_E φ(-u), c = -φ(u).
+    """ψ_φ of a strictly decreasing convex loss φ (proposition A.1): ψ*(ρ_π - ρ_E) = -Σ min_u ρ_π φ(u) + ρ_E φ(-u), c =
+    -φ(u).
 
     Args:
         name: of the ψ.
@@ -241,12 +246,18 @@ def surrogate(
         conjugate: one entry's ψ*, a closed form in (ρ_π, ρ_E).
         best_logit: the z = -u that attains it; log-ratio-like, may be infinite where an occupancy is zero.
         penalty: g_φ(-w) for costs -w < 0, with ψ(c) = Σ ρ_E g_φ(c) and g_φ(c) = -c + φ(-φ⁻¹(-c)).
+
+    `value` is the closure of ψ: where the expert never goes the best cost is the supremum 0, which the paper's c < 0
+    excludes.
     """
+
+    def value(c: Cost, expert: Occupancy) -> Scalar:
+        inside = jnp.all((c < 0) | ((c == 0) & (expert == 0)))
+        return jnp.where(inside, jnp.sum(jnp.where(c < 0, expert * penalty(jnp.where(c < 0, -c, 1)), 0)), jnp.inf)
+
     return Psi(
         name=name,
-        value=lambda c, expert: jnp.where(
-            jnp.all(c < 0), jnp.sum(expert * penalty(jnp.where(c < 0, -c, 1))), jnp.inf
-        ),
+        value=value,
         conjugate=lambda policy, expert: jnp.sum(conjugate(policy, expert)),
         best_cost=lambda policy, expert: -phi(-best_logit(policy, expert)),
         smooth=lambda policy, expert, mu: jnp.sum(conjugate(policy, expert)),
@@ -267,7 +278,7 @@ def _log_ratio(expert: Occupancy, policy: Occupancy) -> Array:
 
 
 def logistic() -> Psi:
-    """ψ_GA of the paper, φ(u) = log(1 + e^-u): the optimal discriminator's loss, 2 JS - 2 log 2, and c = log(1 - D)."""
+    """ψ_GA of the paper, φ(u) = log(1 + e^-u): ψ* = 2 JS - 2 log 2, minus the least loss; c = log(1 - D)."""
     return surrogate(
         "logistic",
         lambda u: jax.nn.softplus(-u),
@@ -279,7 +290,7 @@ def logistic() -> Psi:
 
 
 def exponential() -> Psi:
-    """φ(u) = e^-u, boosting's loss: ψ* = -2 Σ √(ρ_π ρ_E), squared Hellinger distance up to a constant, and c = -√(ρ_E/ρ_π)."""
+    """φ(u) = e^-u, boosting's loss: ψ* = -2 Σ √(ρ_π ρ_E), squared Hellinger distance minus 2; c = -√(ρ_E/ρ_π)."""
     return surrogate(
         "exponential",
         lambda u: jnp.exp(-u),
