@@ -8,6 +8,7 @@ import pytest
 from theodolite.core import nets
 from theodolite.core.dists import Categorical, Normal, TanhNormal
 from theodolite.core.env import Box, Discrete, Space
+from theodolite.core.errors import UserError
 
 
 def make(key, widths=(3, 8, 5, 2)):
@@ -88,3 +89,25 @@ def test_the_policy_that_a_space_asks_for(action, squash, kind, shape, key):
     if shape:
         np.testing.assert_array_equal(policy.log_std, 0)
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(actor))
+
+
+def test_squashed_actions_fill_their_box_and_keep_their_probability(key):
+    low, high = np.array([-2.0, 0.0]), np.array([2.0, 10.0])
+    space = Space(Box((3,)), Box((2,), tuple(low), tuple(high)))
+    actor = nets.actor(key, space, (8,), hidden=nets.orthogonal(1), head=nets.orthogonal(1), squash=True)
+    obs = jax.random.normal(key, (5_000, 3))
+    policy = actor(obs)
+    drawn = np.asarray(policy.sample(key))
+    assert (drawn >= low).all() and (drawn <= high).all()
+    assert (drawn.min(0) < low + 0.1 * (high - low)).all() and (drawn.max(0) > high - 0.1 * (high - low)).all()
+    unit = (drawn - low) / (high - low) * 2 - 1
+    plain = TanhNormal(policy.mean, jnp.broadcast_to(policy.log_std, policy.mean.shape))
+    expected = plain.log_prob(jnp.asarray(unit, jnp.float32)) - np.log((high - low) / 2).sum()
+    np.testing.assert_allclose(policy.log_prob(jnp.asarray(drawn)), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(policy.entropy(), plain.entropy() + np.log((high - low) / 2).sum(), rtol=1e-4)
+
+
+def test_squashing_into_an_endless_box_is_refused(key):
+    space = Space(Box((3,)), Box((2,)))
+    with pytest.raises(UserError, match="finite bounds"):
+        nets.actor(key, space, (8,), hidden=nets.orthogonal(1), head=nets.orthogonal(1), squash=True)

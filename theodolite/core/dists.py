@@ -56,7 +56,8 @@ class Categorical(NamedTuple):
     def log_prob(self, value: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
         """Log mass."""
         log_probs = jax.nn.log_softmax(self.logits)
-        chosen = jax.nn.one_hot(value, self.logits.shape[-1], dtype=log_probs.dtype)  # faster than a gather, fwd and back
+        # a product with the one-hot choice is faster than a gather, forwards and backwards
+        chosen = jax.nn.one_hot(value, self.logits.shape[-1], dtype=log_probs.dtype)
         return jnp.sum(log_probs * chosen, axis=-1)
 
     def entropy(self) -> Float[Array, "*batch"]:
@@ -106,36 +107,39 @@ class Normal(NamedTuple):
 
 
 class TanhNormal(NamedTuple):
-    """A Gaussian squashed by tanh into the unit box [-1, 1]; a driver-side rescaling maps it to the action's bounds."""
+    """A Gaussian squashed by tanh into a box, the unit box [-1, 1] unless its centre and half width say otherwise."""
 
     mean: Float[Array, "*batch A"]
     log_std: Float[Array, "*#batch A"]
+    centre: Float[Array, "*batch A"] | float = 0.0
+    half_width: Float[Array, "*batch A"] | float = 1.0
 
     @property
     def _before(self) -> Normal:
         return Normal(self.mean, self.log_std)
 
     def sample(self, key: PRNGKey) -> Float[Array, "*batch A"]:
-        """tanh of a Gaussian draw."""
-        return jnp.tanh(self._before.sample(key))
+        """tanh of a Gaussian draw, scaled into the box."""
+        return self.centre + self.half_width * jnp.tanh(self._before.sample(key))
 
     def mode(self) -> Float[Array, "*batch A"]:
         """tanh of the mean: the median, and the action that evaluation plays."""
-        return jnp.tanh(self.mean)
+        return self.centre + self.half_width * jnp.tanh(self.mean)
 
     def log_prob(self, value: Float[Array, "*batch A"]) -> Float[Array, "*batch"]:
         """Log density, with the Jacobian of tanh; values are kept a rounding error inside the box."""
-        inside = jnp.clip(value, -1 + 1e-6, 1 - 1e-6)
-        return self._before.log_prob(jnp.arctanh(inside)) - jnp.sum(jnp.log1p(-(inside**2)), axis=-1)
+        inside = jnp.clip((value - self.centre) / self.half_width, -1 + 1e-6, 1 - 1e-6)
+        slope = jnp.log1p(-(inside**2)) + jnp.log(self.half_width)
+        return self._before.log_prob(jnp.arctanh(inside)) - jnp.sum(slope, axis=-1)
 
     def entropy(self) -> Float[Array, "*batch"]:
-        """E over the Gaussian of its entropy plus log(1 - tanh²), by Gauss-Hermite quadrature with 16 nodes."""
+        """The Gaussian's entropy plus E[log(1 - tanh²)], by Gauss-Hermite quadrature, plus the log half width."""
         nodes, weights = np.polynomial.hermite_e.hermegauss(16)
         std = jnp.broadcast_to(jnp.exp(self.log_std), self.mean.shape)[..., None]
         u = self.mean[..., None] + std * lift(jnp.asarray(nodes, self.mean.dtype), std.ndim)
         log_slope = 2 * (math.log(2) - u - jax.nn.softplus(-2 * u))  # log(1 - tanh² u) without cancellation
         correction = log_slope @ jnp.asarray(weights / math.sqrt(2 * math.pi), self.mean.dtype)
-        return self._before.entropy() + jnp.sum(correction, axis=-1)
+        return self._before.entropy() + jnp.sum(correction + jnp.log(self.half_width), axis=-1)
 
     def kl(self, other: "TanhNormal") -> Float[Array, "*batch"]:
         """That of the Gaussians: both are squashed by the same bijection."""

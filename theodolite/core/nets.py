@@ -1,6 +1,7 @@
 """Networks whose leaves are all arrays: activations are static, so plain jit, scan, grad and vmap apply."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import equinox as eqx
 import jax
@@ -10,6 +11,7 @@ from jaxtyping import Array, Float
 from theodolite.core.arrays import Arrays, PRNGKey, lift
 from theodolite.core.dists import Categorical, Distribution, Normal, TanhNormal
 from theodolite.core.env import Box, Discrete, Space
+from theodolite.core.errors import UserError
 
 Initialiser = Callable[[PRNGKey, tuple[int, int]], Array]
 
@@ -32,6 +34,7 @@ class Linear(Arrays):
     bias: Float[Array, " outputs"]
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+        """The layer's output."""
         return x @ self.weight + lift(self.bias, x.ndim)
 
 
@@ -42,18 +45,17 @@ class MLP(Arrays):
     activation: Callable[[Array], Array] = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+        """The last layer's output."""
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
         return self.layers[-1](x)
 
 
-def mlp(
-    key: PRNGKey, widths: tuple[int, ...], *, hidden: Initialiser, head: Initialiser, activation=jnp.tanh
-) -> MLP:
+def mlp(key: PRNGKey, widths: tuple[int, ...], *, hidden: Initialiser, head: Initialiser, activation=jnp.tanh) -> MLP:
     """An MLP of the given widths, input and output included; biases are zero."""
     keys = jax.random.split(key, len(widths) - 1)
     makers = [hidden] * (len(widths) - 2) + [head]
-    shapes = zip(widths[:-1], widths[1:], strict=True)
+    shapes = pairwise(widths)
     layers = (Linear(make(k, shape), jnp.zeros(shape[1])) for k, shape, make in zip(keys, shapes, makers, strict=True))
     return MLP(tuple(layers), activation)
 
@@ -63,22 +65,33 @@ class Actor(Arrays):
 
     net: MLP
     log_std: Float[Array, " A"] | None
-    squash: bool = eqx.field(static=True)
+    squash: Box | None = eqx.field(static=True)
+    """The box into which tanh squashes actions; None leaves them Gaussian."""
 
     def __call__(self, obs: Float[Array, "*batch O"]) -> Distribution:
+        """The distribution of actions at every observation."""
         output = self.net(obs)
         if self.log_std is None:
             return Categorical(output)
-        return TanhNormal(output, self.log_std) if self.squash else Normal(output, self.log_std)
+        if self.squash is None:
+            return Normal(output, self.log_std)
+        low, high = (jnp.broadcast_to(jnp.asarray(b, output.dtype), output.shape) for b in self.squash[1:3])
+        return TanhNormal(output, self.log_std, (low + high) / 2, (high - low) / 2)
 
 
 def actor(
     key: PRNGKey, space: Space, widths: tuple[int, ...], *, hidden: Initialiser, head: Initialiser, squash: bool = False
 ) -> Actor:
-    """The policy network for a space; the Gaussian's log-std starts at 0."""
+    """The policy network for a space; the Gaussian's log-std starts at 0.
+
+    Raises:
+        UserError: actions are to be squashed into a box without bounds.
+    """
     match space.action:
         case Discrete(num=num):
-            return Actor(mlp(key, (*space.obs.shape, *widths, num), hidden=hidden, head=head), None, False)
-        case Box(shape=shape):
+            return Actor(mlp(key, (*space.obs.shape, *widths, num), hidden=hidden, head=head), None, None)
+        case Box(shape=shape) as box:
+            if squash and not box.bounded:
+                raise UserError(f"squash: the actions lie between {box.low} and {box.high}, expected finite bounds.")
             net = mlp(key, (*space.obs.shape, *widths, *shape), hidden=hidden, head=head)
-            return Actor(net, jnp.zeros(shape), squash)
+            return Actor(net, jnp.zeros(shape), box if squash else None)
