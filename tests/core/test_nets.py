@@ -93,7 +93,7 @@ def test_the_policy_that_a_space_asks_for(action, squash, kind, shape, key):
 
 def test_squashed_actions_fill_their_box_and_keep_their_probability(key):
     low, high = np.array([-2.0, 0.0]), np.array([2.0, 10.0])
-    space = Space(Box((3,)), Box((2,), tuple(low), tuple(high)))
+    space = Space(Box((3,)), Box((2,), tuple(low.tolist()), tuple(high.tolist())))
     actor = nets.actor(key, space, (8,), hidden=nets.orthogonal(1), head=nets.orthogonal(1), squash=True)
     obs = jax.random.normal(key, (5_000, 3))
     policy = actor(obs)
