@@ -1,10 +1,16 @@
 """Ho & Ermon 2016: imitation is occupancy matching, and a discriminator does it from few demonstrations."""
 
+from typing import TYPE_CHECKING
+
 from theodolite.claims.an17.gail_classic import CLASSIC, bias_jobs, imitation_jobs
 from theodolite.claims.an17.gail_mujoco import ENVS, mujoco_jobs
 from theodolite.claims.an17.gail_tabular import EXACT_CASE, tabular_jobs
 from theodolite.core.claim import Claim, Item, Job, Size, at_least, at_most, better, close
+from theodolite.core.scores import Scores
 from theodolite.intent import apprenticeship, gail
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CLASSIC_CASES = tuple(f"{task}/{count}" for task in CLASSIC for count in (1, 4, 7, 10))
 MUJOCO_CASES = tuple(f"{env}/{count}" for env in ENVS for count in (4, 25))
@@ -180,6 +186,17 @@ def jobs(size: Size, seeds: int | None) -> list[Job]:
     return [job for part in (imitation_jobs, bias_jobs, tabular_jobs, mujoco_jobs) for job in part(size, seeds)]
 
 
+DRAWN = ("few-demonstrations", "mujoco", "survival-bias", "exact-matching-needs-data")
+"""The claims of the figure; the others speak of the same scores, or of differences near zero."""
+
+
+def figure(scores: Scores) -> "Figure":
+    """One row per drawn claim."""
+    from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
+
+    return figures.of_claims([claim for claim in CLAIMS if claim.id in DRAWN], scores)
+
+
 ITEM = Item(
     name="gail",
     edition="an17",
@@ -189,6 +206,7 @@ ITEM = Item(
     papers=(gail.PAPER, apprenticeship.PAPER),
     claims=CLAIMS,
     jobs=jobs,
+    figure=figure,
     summary="Imitation without a reward: a discriminator learns to tell the expert's state-action pairs from the "
     "policy's, and the policy is trained by reinforcement learning to be taken for the expert.",
     equation="min_π max_D  E_π[log(1 - D(s,a))] + E_E[log D(s,a)] - λ H(π)",
