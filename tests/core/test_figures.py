@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -50,6 +51,12 @@ def test_what_is_drawn_is_what_was_judged():
     assert 0.3 in drawn  # the paper's number
     assert 0.9 in drawn  # the bar
     assert [t.get_text() for t in pole.get_xticklabels()] == ["1", "10"]
+
+
+def test_a_claim_whose_cases_did_not_run_is_left_out():
+    elsewhere = replace(CLAIM, id="an17/figure/b", cases=("Boat/1",))
+    figure = figures.of_claims([CLAIM, elsewhere], made())
+    assert len(figure.subfigs) == 1
 
 
 def test_cases_without_levels_are_rows_and_arms_without_scores_are_left_out(tmp_path):

@@ -33,7 +33,7 @@ INK, FAINT, GRID, BACKGROUND = "#1f262e", "#5d6873", "#e4e8eb", "#ffffff"
 COLOURS = ("#0063a6", "#c8500a", "#00805e", "#8f3a84", "#857000", "#3f93cc", "#5b6570", "#b3344a")
 REFERENCES = {"random": "#8b959e", "expert": "#2b333b"}
 """Arms that frame the others are grey."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+MARKERS = ("o", "s", "^", "v", "P", "X", "h", "p")  # no diamonds: those are the source's
 WIDTH = 8.4
 """Inches: one column of a page."""
 SETTINGS: dict[Any, Any] = {
@@ -100,7 +100,7 @@ def panel_grid(
 @style()
 def of_claims(claims: Sequence[Claim], scores: Scores) -> Figure:
     """One row of panels per claim: estimates with their intervals, the source's numbers, the bars."""
-    drawn = [claim for claim in claims if scores.cases(claim.metric, claim.arms)]
+    drawn = [claim for claim in claims if _panels(claim, scores)]
     drawn = list({(c.metric, c.arms, c.cases): c for c in reversed(drawn)}.values())[::-1]
     if not drawn:
         raise ValueError("none of the claims has scores to draw")
