@@ -42,7 +42,7 @@ class Method:
     """Fields of the config that make it this method and so are no flags."""
     steps_per_update: Callable[[Any], int] | None = None
     """For a Solver, which has no environment: what one update counts for, in the unit of --steps."""
-    steps: int = 200_000
+    steps: int = 1_000_000
     """--steps if not given."""
 
     def load(self) -> Any:

@@ -20,7 +20,7 @@ class Flags:
     """Environment id, such as CartPole-v1, Hopper-v5 or my_module:MyEnv-v0; that of the demonstrations if left out."""
     env_options: tuple[str, ...] = ()
     """Options of the environment as name=value, such as max_episode_steps=100."""
-    num_envs: int = 8
+    num_envs: int = 64
     """Copies of the environment that are stepped together."""
     steps: int | None = None
     """Environment steps of every seed (for bc: minibatches); raise it to go on with a finished run."""

@@ -34,7 +34,7 @@ class Plan:
     learner: str | None = None
     learner_config: Any = None
     env_options: dict[str, Any] = field(default_factory=dict)
-    num_envs: int = 8
+    num_envs: int = 64
     demos: str | Path | None = None
     demo_episodes: int | None = None
     demo_every: int = 1
