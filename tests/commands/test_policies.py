@@ -32,7 +32,7 @@ def test_a_plain_gymnasium_loop(trained):
     obs, _ = env.reset(seed=0)
     over, steps = False, 0
     while not over:
-        obs, reward, terminated, truncated, _ = env.step(policy(obs))
+        obs, _, terminated, truncated, _ = env.step(policy(obs))
         over, steps = terminated or truncated, steps + 1
     assert 1 < steps <= 500
 

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from methods import DRIVERS, METHODS, ROLLOUT, Method, NumpyFace, is_action
@@ -110,16 +109,19 @@ def test_a_numpy_face_gives_the_same_bits(method, alone):
 
 
 def test_a_policy_acts_on_any_leading_axes_and_knows_its_probabilities(method, whole, key):
-    agent = method.make(method.config)
-    state = jax.tree.map(lambda x: jnp.asarray(x[0]), whole.carry.agent)
-    obs = jax.random.normal(key, (3, 4, *method.envs.space.obs.shape))
-    action, log_prob = agent.act(state, obs, key)
-    assert is_action(method.envs.space, action, (3, 4))
-    assert is_action(method.envs.space, agent.mode(state, obs), (3, 4))
-    np.testing.assert_allclose(agent.log_prob(state, obs, action), log_prob, rtol=1e-4, atol=1e-5)
-    likely = agent.log_prob(state, obs, agent.mode(state, obs))
-    assert (likely >= log_prob - 1e-5).all()
-    again, _ = agent.act(state, obs, key)
-    same(action, again)
-    other, _ = agent.act(state, obs, jax.random.fold_in(key, 1))
-    assert (action != other).any()
+    agent, space = method.make(method.config), method.envs.space
+
+    @jax.jit
+    def play(state, obs, key):
+        action, log_prob = agent.act(state, obs, key)
+        mode = agent.mode(state, obs)
+        return action, mode, log_prob, agent.log_prob(state, obs, action), agent.log_prob(state, obs, mode)
+
+    state = jax.tree.map(lambda x: x[0], whole.carry.agent)
+    obs = np.random.default_rng(0).normal(size=(3, 4, *space.obs.shape)).astype(np.float32)
+    action, mode, log_prob, same_log_prob, best = play(state, obs, key)
+    assert is_action(space, action, (3, 4)) and is_action(space, mode, (3, 4))
+    np.testing.assert_allclose(log_prob, same_log_prob, rtol=1e-4, atol=1e-5)
+    assert (best >= log_prob - 1e-5).all()
+    same(action, play(state, obs, key)[0])
+    assert (action != play(state, obs, jax.random.fold_in(key, 1))[0]).any()

@@ -81,10 +81,10 @@ def test_the_newest_state_is_saved_when_the_loop_breaks(tmp_path):
 
 
 def test_divergence_names_the_state_before_it(tmp_path):
-    with pytest.raises(NotFinite, match=r"it broke\. State before it: .*r/last.npz \(update 2\)"):
-        with RunLog(tmp_path / "r", IDENTITY, {}) as log:
-            log.keep(chunk(2))
-            raise NotFinite("it broke.")
+    said = r"it broke\. State before it: .*r/last.npz \(update 2\)"
+    with pytest.raises(NotFinite, match=said), RunLog(tmp_path / "r", IDENTITY, {}) as log:
+        log.keep(chunk(2))
+        raise NotFinite("it broke.")
     with pytest.raises(NotFinite, match="No state was saved before it"), RunLog(tmp_path / "s", IDENTITY, {}):
         raise NotFinite("it broke.")
 

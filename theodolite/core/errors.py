@@ -28,4 +28,6 @@ def unknown(kind: str, name: str, known: Iterable[str], how_to_list: str = "") -
 
 def needs_extra(package: str, extra: str, what: str) -> UserError:
     """The error for a door whose package is not installed; `extra` is the name of our extra that brings it."""
-    return UserError(f"{what} needs the package {package!r}, which is not installed: pip install 'theodolite[{extra}]'.")
+    return UserError(
+        f"{what} needs the package {package!r}, which is not installed: pip install 'theodolite[{extra}]'."
+    )
