@@ -35,7 +35,7 @@ def by_average_of_returns(reward, value, next_value, terminated, truncated, disc
     advantage = np.zeros((T, E))
     for e in range(E):
         for t in range(T):
-            over = [k for k in range(t, T) if terminated[k, e] or truncated[k, e] or k == T - 1][0]
+            over = next(k for k in range(t, T) if terminated[k, e] or truncated[k, e] or k == T - 1)
             for k in range(t, over + 1):
                 paid = sum(discount ** (j - t) * reward[j, e] for j in range(t, k + 1))
                 bootstrap = 0 if terminated[k, e] else discount ** (k - t + 1) * next_value[k, e]

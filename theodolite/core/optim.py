@@ -31,8 +31,8 @@ def apply(optimiser: Optimiser, gradient: PyTree, state: OptState, params: PyTre
 def shuffles(key: PRNGKey, epochs: int, size: int) -> Int[Array, "epochs size"]:
     """A random order of range(size) for every epoch.
 
-    The low bits of each random word carry the index, so one sort of plain integers does it: ten times faster on a CPU than
-    `jax.random.permutation`. Words whose high bits tie keep their order, which happens to few pairs.
+    The low bits of each random word carry the index, so one sort of plain integers does it: ten times faster on a CPU
+    than `jax.random.permutation`. Words whose high bits tie keep their order, which happens to few pairs.
     """
     mask = jnp.uint32((1 << max(size - 1, 1).bit_length()) - 1)
     words = jax.random.bits(key, (epochs, size), jnp.uint32)
@@ -61,7 +61,7 @@ def natural_step(
     bound: Scalar,
     iterations: int,
 ) -> Float[Array, " n"]:
-    """The longest step along F⁻¹g whose squared length xᵀFx / 2 in the metric F is `bound`; F is given by its products."""
+    """The step along F⁻¹g whose squared length xᵀFx / 2 in the metric F is `bound`; F is given by its products."""
     direction = conjugate_gradient(product, gradient, iterations)
     length = 0.5 * direction @ product(direction)
     return direction * jnp.sqrt(bound / jnp.maximum(length, 1e-12))

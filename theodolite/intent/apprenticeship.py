@@ -100,10 +100,8 @@ def update(
     gap = of_expert - f.mean((0, 1))
     w = weights(c, gap)
     raw = f @ w / w.size
-    if c.sign == "positive":
-        extreme = jnp.minimum(s.extreme, raw.min())
-    else:
-        extreme = jnp.maximum(s.extreme, raw.max())
+    positive = c.sign == "positive"
+    extreme = jnp.minimum(s.extreme, raw.min()) if positive else jnp.maximum(s.extreme, raw.max())
     paid = raw - extreme
     inner, metrics = learner.update(s.learner, batch._replace(reward=paid), key)
     metrics = {**metrics, "feature_gap": gap @ w, "learned_reward": paid.mean()}
