@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import tyro
 
 from theodolite.commands.parsing import parse
+from theodolite.core.judge import sentence
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def text(item: Any) -> str:
 def claim(c: Any) -> str:
     """A claim with its source and expectations."""
     where = f", {c.where}" if c.where else ""
-    expectations = "".join(f"\n      {e.says}" for e in c.expect)
+    expectations = "".join(f"\n      {sentence(e, e.statistic or c.statistic)}" for e in c.expect)
     return f"{c.id} ({c.source}{where}; {c.scope}): {c.text}{expectations}"
 
 

@@ -117,6 +117,7 @@ class RunLog:
         if self._pending is None:
             return
         update, size, carry = self._pending
+        self._flush_metrics()
         checkpoint.save(self.folder / LAST, carry, update=update, metrics_bytes=size)
         self.update, self._pending, self._saved_at = update, None, time.monotonic()
 
@@ -126,14 +127,24 @@ class RunLog:
             with path.open("ab") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())  # a checkpoint must never be ahead of its metrics
                 return file.tell()
         except OSError as error:
-            free = shutil.disk_usage(self.folder).free
-            raise UserError(
-                f"{path} could not be written ({error.strerror or error}; {free:,} bytes are free). "
-                f"{self.state_before()} Free space, then run the same command again."
-            ) from error
+            raise self._unwritten(error) from error
+
+    def _flush_metrics(self) -> None:
+        """Metrics reach the disk before the checkpoint that counts them, which must never be ahead."""
+        try:
+            with (self.folder / METRICS).open("ab") as file:
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: OSError) -> UserError:
+        free = shutil.disk_usage(self.folder).free
+        return UserError(
+            f"{self.folder / METRICS} could not be written ({error.strerror or error}; {free:,} bytes are free). "
+            f"{self.state_before()} Free space, then run the same command again."
+        )
 
     def _write_manifest(self) -> None:
         write_text(self.folder / MANIFEST, dumps(self.manifest, indent=1) + "\n")

@@ -112,6 +112,7 @@ class _Run:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             about = {"versions": results.versions(), "commit": results.commit(), "hardware": results.hardware()}
             self.manifest["sessions"].append({"started": now, "wall_s": 0.0, **about})
+            self.write_manifest()
         return [pool.Task(self.item.module, self.manifest["size"], self.manifest["seeds"], i) for i in self.missing]
 
     def keep(self, done: pool.Done) -> None:
