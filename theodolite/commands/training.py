@@ -85,29 +85,43 @@ def prepare(plan: Plan) -> Setup:
         UserError: what is unknown, missing or does not fit.
     """
     method = methods.find(plan.method)
-    for name in ("num_envs", "every", "seeds", "demo_every"):
-        if getattr(plan, name) < 1:
-            raise UserError(f"{name} = {getattr(plan, name)}: must be >= 1.")
-    methods.check_wrappers(plan.method, method, plan.normalise_reward)
+    _check(plan, method)
     learner_name = (plan.learner or method.learner) if method.learner else None
     learner = methods.find_learner(learner_name) if learner_name else None
-    config = plan.config or method.default
-    learner_config = (plan.learner_config or learner.default) if learner else None
     demos = _read_demos(plan, method)
     env_id = plan.env or (demos.env_id if demos else None)
     envs, space = _environment(plan, method, env_id, demos)
     expert = _expert(plan, demos, space, env_id)
     recipe = Recipe(method, learner, space, plan.normalise_obs, plan.normalise_reward)
-    traced = (config, learner_config, expert)
+    traced = (plan.config or method.default, (plan.learner_config or learner.default) if learner else None, expert)
     per_update = _steps_per_update(recipe, traced)
-    steps = method.steps if plan.steps is None else plan.steps
-    if steps < 1:
-        raise UserError(f"steps = {steps}: must be >= 1. It is the number of steps that every seed learns from.")
-    updates = -(-steps // per_update)
-    identity = {
+    updates = -(-(method.steps if plan.steps is None else plan.steps) // per_update)
+    about = {
+        "updates": updates,
+        "steps_per_update": per_update,
+        "demos_path": str(Path(plan.demos).absolute()) if plan.demos else None,
+        "command": plan.command,
+    }
+    identity = _identity(plan, learner_name, env_id, space, traced)
+    return Setup(plan, recipe, traced, envs, per_update, updates, identity, about)
+
+
+def _check(plan: Plan, method: methods.Method) -> None:
+    """Refuse numbers below 1, and wrappers that do not go with the method."""
+    for name in ("num_envs", "steps", "every", "seeds", "demo_every"):
+        value = getattr(plan, name)
+        if value is not None and value < 1:
+            raise UserError(f"{name} = {value}: must be >= 1.")
+    methods.check_wrappers(plan.method, method, plan.normalise_reward)
+
+
+def _identity(plan: Plan, learner: str | None, env_id: str | None, space: Space, traced: Traced) -> Json:
+    """What a folder must agree on before it is continued, and all that it takes to rebuild the policy."""
+    config, learner_config, expert = traced
+    return {
         "method": plan.method,
         "config": runlog.config_to_json(config),
-        "learner": learner_name,
+        "learner": learner,
         "learner_config": runlog.config_to_json(learner_config) if learner else None,
         "env": env_id,
         "env_options": plan.env_options,
@@ -118,13 +132,6 @@ def prepare(plan: Plan) -> Setup:
         "seeds": plan.seeds,
         "demos": _provenance(plan, expert),
     }
-    about = {
-        "updates": updates,
-        "steps_per_update": per_update,
-        "demos_path": str(Path(plan.demos).absolute()) if plan.demos else None,
-        "command": plan.command,
-    }
-    return Setup(plan, recipe, traced, envs, per_update, updates, identity, about)
 
 
 def logged(setup: Setup, log: runlog.RunLog) -> Iterator[Chunk]:
