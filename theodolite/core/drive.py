@@ -72,16 +72,14 @@ def start(agent: Agent, envs: JaxEnvs, key: PRNGKey) -> Carry:
     return jax.tree.map(jnp.copy, carry)  # a state that is its own observation would be donated twice
 
 
-def start_host(agent: Agent, envs: HostEnv, key: PRNGKey, seed: int) -> Carry:
-    """The carry before the first update of a host environment that was reset with `seed`."""
+Init = Callable[[PRNGKey], State]
+
+
+def start_host(init: Init, envs: HostEnv, key: PRNGKey, seed: int) -> Carry:
+    """The carry before the first update of a host environment that was reset with `seed`; `init` is jitted."""
     agent_key, _ = jax.random.split(key)
     obs = jnp.asarray(envs.reset(seed))
-    return Carry(
-        jax.jit(agent.init, static_argnums=1, compiler_options=RUNS_ONCE)(agent_key, envs.space),
-        None,
-        obs,
-        no_episodes(envs.num_envs),
-    )
+    return Carry(init(agent_key), None, obs, no_episodes(envs.num_envs))
 
 
 def step_keys(key: PRNGKey, t: Array | int) -> tuple[PRNGKey, PRNGKey]:

@@ -202,7 +202,9 @@ def _train_host(make, config, envs, updates, every, seed, resume) -> Iterator[Ch
         done, carry = resume[0], jax.tree.map(lambda x: x[0], resume[1])
         carry = Carry(carry.agent, None, jnp.asarray(envs.reset(env_seed(seed, done))), no_episodes(envs.num_envs))
     else:
-        done, carry = 0, start_host(make(config), envs, jax.random.fold_in(key, 0), env_seed(seed, 0))
+        # the configuration is traced here too: folded in as a constant it would give other last bits
+        init = jax.jit(lambda c, key: make(c).init(key, envs.space), compiler_options=RUNS_ONCE)
+        done, carry = 0, start_host(partial(init, config), envs, jax.random.fold_in(key, 0), env_seed(seed, 0))
     while done < updates:
         rows = []
         for update in range(done, min(done + every, updates)):
