@@ -1,0 +1,193 @@
+"""Every field of every configuration changes the outcome, and a value that breaks its rule is refused by name."""
+
+import math
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from methods import CONTINUOUS, CONTINUOUS_EXPERT, ENVS, EXPERT, GAIL, PPO, TRPO, apprentice, gail_with
+
+from theodolite.control import ppo, trpo
+from theodolite.core.drive import collect, learn, start
+from theodolite.core.errors import UserError
+from theodolite.core.train import update_keys
+from theodolite.intent import apprenticeship, bc, gail
+
+
+class Field(NamedTuple):
+    """Another value for a field, values that it must refuse, and the settings without which it means nothing."""
+
+    other: Any
+    bad: tuple = ()
+    companions: dict[str, Any] = {}
+    continuous: bool = False
+
+
+BC = bc.Config(batch_size=8, validate_every=2, hidden=(8,))
+FEM = apprenticeship.FEM
+COMMON = {
+    "rollout": Field(12, (0, -1)),
+    "discount": Field(0.5, (-0.1, 1.1)),
+    "trace": Field(0.5, (-0.1, 1.1)),
+    "temperature": Field(0.3, (-0.1,)),
+    "hidden": Field((4, 4), ((0,), (8, -1), (2.5,))),
+    "squash": Field(True, continuous=True),
+}
+TABLES = {
+    "ppo": (
+        PPO,
+        COMMON
+        | {
+            "learning_rate": Field(1e-2, (0.0, -1.0)),
+            "epochs": Field(1, (0,)),
+            "minibatches": Field(4, (0,)),
+            "clip": Field(0.001, (0.0, -0.2)),
+            "value_coefficient": Field(0.1, (-0.1,)),
+            "entropy_bonus": Field(0.1, (-0.1,)),
+            "max_gradient_norm": Field(1e-3, (0.0,)),
+        },
+    ),
+    "trpo": (
+        TRPO,
+        COMMON
+        | {
+            "max_kl": Field(0.001, (0.0,)),
+            "kl_slack": Field(1e-3, (0.0,)),
+            "damping": Field(0.5, (-0.1,)),
+            "conjugate_iterations": Field(1, (0,)),
+            "fisher_every": Field(5, (0,)),
+            "backtracks": Field(1, (0,), {"kl_slack": 0.02}),  # which no full step obeys
+            "accept_ratio": Field(1.0, (-0.1, 1.1), {"max_kl": 0.5}),
+            "critic_bound": Field(1e-4, (0.0,)),
+            "critic_steps": Field(1, (0,)),
+        },
+    ),
+    "gail": (
+        GAIL,
+        {
+            "reward": Field("logsigmoid", ("no such map",)),
+            "inputs": Field("obs_next_obs", ("no such inputs",)),
+            "absorbing": Field(True),
+            "discount": Field(0.5, (-0.1, 1.1), {"absorbing": True}),
+            "learning_rate": Field(0.1, (0.0,)),
+            "steps": Field(2, (0,)),
+            "batch_size": Field(7, (-1,)),
+            "entropy_bonus": Field(0.1, (-0.1,)),
+            "gradient_penalty": Field(1.0, (-0.1,)),
+            "replay": Field(100, (-1,)),
+            "hidden": COMMON["hidden"],
+        },
+    ),
+    "apprenticeship": (
+        FEM,
+        {"costs": Field("simplex", ("no such class",)), "sign": Field("negative", ("no such sign",))},
+    ),
+    "bc": (
+        BC,
+        {
+            "learning_rate": Field(0.1, (0.0,)),
+            "batch_size": Field(4, (0,)),
+            "loss": Field("mean_square", ("no such loss",), continuous=True),
+            "validation_share": Field(0.6, (0.0, 1.0)),
+            "validate_every": Field(3, (0,)),
+            "hidden": COMMON["hidden"],
+        },
+    ),
+}
+CASES = [pytest.param(m, f, id=f"{m}-{f}", marks=pytest.mark.xdist_group(m)) for m in TABLES for f in TABLES[m][1]]
+
+
+@partial(jax.jit, static_argnames=("make", "continuous"))
+def played(make, continuous: bool, config: Any) -> Any:
+    """The learner's state and metrics after three updates: replay and the running moments need more than one."""
+    agent, envs, key = make(config), CONTINUOUS if continuous else ENVS, jax.random.key(0)
+    carry = start(agent, envs, key)
+
+    def one(carry, update):
+        collect_key, learn_key = update_keys(key, update)
+        return learn(agent, *collect(agent, envs, carry, collect_key), learn_key)
+
+    carry, metrics = jax.lax.scan(one, carry, np.arange(3))
+    return carry.agent, metrics
+
+
+@partial(jax.jit, static_argnames="continuous")
+def cloned(continuous: bool, config: bc.Config) -> Any:
+    data, space = (CONTINUOUS_EXPERT, CONTINUOUS.space) if continuous else (EXPERT, ENVS.space)
+    clone, key = bc.solver(config, data), jax.random.key(0)
+    return clone.step(clone.init(key, space), jax.random.fold_in(key, 1))
+
+
+gail_of_ppo = gail_with(ppo.agent)
+OUTCOMES = {
+    "ppo": lambda c, continuous: played(ppo.agent, continuous, c),
+    "trpo": lambda c, continuous: played(trpo.agent, continuous, c),
+    "gail": lambda c, continuous: played(gail_of_ppo, continuous, (c, PPO, EXPERT)),
+    "apprenticeship": lambda c, continuous: played(apprentice, continuous, (c, PPO, EXPERT)),
+    "bc": lambda c, continuous: cloned(continuous, c),
+}
+
+
+@pytest.mark.parametrize("method", TABLES)
+def test_the_tables_name_every_field(method):
+    config, table = TABLES[method]
+    assert table.keys() == {f.name for f in fields(config)}
+
+
+@pytest.mark.parametrize(("method", "name"), CASES)
+def test_a_field_changes_the_outcome(method, name):
+    config, table = TABLES[method]
+    field = table[name]
+    base = replace(config, **field.companions)
+    assert getattr(base, name) != field.other
+    before, after = (OUTCOMES[method](c, field.continuous) for c in (base, replace(base, **{name: field.other})))
+    x, y = jax.tree.leaves(before), jax.tree.leaves(after)
+    if [a.shape for a in x] == [b.shape for b in y]:
+        assert any((np.asarray(a) != np.asarray(b)).any() for a, b in zip(x, y, strict=True))
+
+
+BAD = [(m, f, value) for m in TABLES for f, field in TABLES[m][1].items() for value in field.bad]
+NUMBERS = {m: [f.name for f in fields(TABLES[m][0]) if f.type is float] for m in TABLES}
+NOT_FINITE = [(m, name, value) for m in TABLES for name in NUMBERS[m] for value in (math.nan, math.inf)]
+
+
+@pytest.mark.parametrize(("method", "name", "value"), BAD + NOT_FINITE)
+def test_a_bad_value_is_refused_by_name_with_the_rule(method, name, value):
+    config = TABLES[method][0]
+    broken = object.__new__(type(config))  # past the type checker of the tests, which users do not have
+    for f in fields(config):
+        object.__setattr__(broken, f.name, value if f.name == name else getattr(config, f.name))
+    with pytest.raises(UserError) as refusal:
+        broken.__post_init__()
+    message = str(refusal.value)
+    assert message.startswith(f"{name} = {value}: must ")
+    assert len(message.split(". ")[-1]) > 10, "what the field means"
+
+
+def test_every_constrained_field_has_a_bad_value():
+    for _, table in TABLES.values():
+        for name, field in table.items():
+            assert field.bad or isinstance(field.other, bool), name
+
+
+@pytest.mark.parametrize("method", ["ppo", "trpo", "gail", "bc"])
+def test_new_numbers_are_the_same_program_and_a_sweep_is_a_vmap(method):
+    config = TABLES[method][0]
+    sweep = [config, replace(config, **{name: getattr(config, name) / 2 for name in NUMBERS[method]})]
+    count = 0
+
+    def traced(c):
+        nonlocal count
+        count += 1
+        return OUTCOMES[method](c, False)
+
+    program = jax.jit(traced)
+    one_by_one = [program(c) for c in sweep]
+    assert count == 1
+    together = jax.vmap(OUTCOMES[method], (0, None))(jax.tree.map(lambda *x: np.float32(x), *sweep), False)
+    for i, alone in enumerate(one_by_one):
+        for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
+            np.testing.assert_allclose(a, b[i], rtol=1e-3, atol=1e-4)
