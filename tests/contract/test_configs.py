@@ -1,8 +1,10 @@
 """Every field of every configuration changes the outcome, and a value that breaks its rule is refused by name."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +16,7 @@ from theodolite.control import ppo, trpo
 from theodolite.core.drive import collect, learn, start
 from theodolite.core.errors import UserError
 from theodolite.core.train import update_keys
-from theodolite.intent import apprenticeship, bc, gail
+from theodolite.intent import apprenticeship, bc
 
 
 class Field(NamedTuple):
@@ -22,7 +24,7 @@ class Field(NamedTuple):
 
     other: Any
     bad: tuple = ()
-    companions: dict[str, Any] = {}
+    companions: Mapping[str, Any] = MappingProxyType({})
     continuous: bool = False
 
 
@@ -165,6 +167,13 @@ def test_a_bad_value_is_refused_by_name_with_the_rule(method, name, value):
     message = str(refusal.value)
     assert message.startswith(f"{name} = {value}: must ")
     assert len(message.split(". ")[-1]) > 10, "what the field means"
+
+
+def test_settings_that_only_clash_together_are_refused():
+    with pytest.raises(UserError, match=r"minibatches = 100: a batch has 64 transitions"):
+        OUTCOMES["ppo"](replace(PPO, minibatches=100), False)
+    with pytest.raises(UserError, match=r"discount = 1.0: must be < 1 with absorbing"):
+        replace(GAIL, absorbing=True, discount=1.0)
 
 
 def test_every_constrained_field_has_a_bad_value():

@@ -21,6 +21,7 @@ from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
 from theodolite.core.claim import Paper
 from theodolite.core.config import config, non_negative, positive, probability, require, sizes
 from theodolite.core.env import Action, Obs, Space
+from theodolite.core.errors import UserError
 
 PAPER = Paper("Proximal Policy Optimization Algorithms", "Schulman et al.", 2017, arxiv="1707.06347")
 METRICS = {
@@ -160,6 +161,11 @@ def update(c: Config, s: State, batch: Batch, key: PRNGKey) -> tuple[State, Metr
     """Several epochs of minibatch Adam on one batch (algorithm 1)."""
     advantage, value = advantages(c, s, batch)
     target = advantage + value
+    if target.size < c.minibatches:
+        raise UserError(
+            f"minibatches = {c.minibatches}: a batch has {target.size} transitions (rollout x environments), and every "
+            "minibatch needs one. Use fewer minibatches, a longer rollout or more environments."
+        )
     columns = batch.obs, batch.action, batch.log_prob, advantage, target
     data = Minibatch(*(x.reshape(-1, *x.shape[2:]) for x in columns))
     step = optimiser(c)

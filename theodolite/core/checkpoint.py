@@ -1,4 +1,7 @@
-"""Checkpoints: one .npz whose names are tree paths. Data only: nothing in it is executed when it is loaded."""
+"""Checkpoints: one .npz whose names are tree paths. Data only: nothing in it is executed when it is loaded.
+
+What NumPy's format does not know (typed keys, bfloat16) is stored as unsigned integers, with its dtype in the name.
+"""
 
 import json
 import zipfile
@@ -26,7 +29,7 @@ def save(path: Path, tree: PyTree[Array | np.ndarray], **meta: Any) -> None:
     Raises:
         UserError: the file could not be written; the old one is intact.
     """
-    leaves = {name: np.asarray(leaf) for name, leaf in zip(names(tree), jax.tree.leaves(tree), strict=True)}
+    leaves = {_entry(name, leaf): _bits(leaf) for name, leaf in zip(names(tree), jax.tree.leaves(tree), strict=True)}
     with replacing(path) as file:
         np.savez(file, allow_pickle=False, **leaves, **{META: np.array(json.dumps(meta))})
 
@@ -45,23 +48,53 @@ def load(path: Path, like: PyTree, part: str = "") -> PyTree[Array]:
         UserError: the file is damaged, or a leaf is missing, is not expected, or has another shape or dtype.
     """
     saved = _open(path)
-    expected = dict(zip(names(like), jax.tree.leaves(like), strict=True))
+    expected = {_entry(name, leaf): leaf for name, leaf in zip(names(like), jax.tree.leaves(like), strict=True)}
     looked_at = [name for name in saved if name != META and name.startswith(part)]
     found = {name: (saved[name].shape, str(saved[name].dtype)) for name in looked_at}
-    wanted = {name: (leaf.shape, str(leaf.dtype)) for name, leaf in expected.items()}
+    stored = {name: jax.eval_shape(_words, leaf) for name, leaf in expected.items()}
+    wanted = {name: (leaf.shape, str(leaf.dtype)) for name, leaf in stored.items()}
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
             raise UserError(
                 f"{path}: {name} is {_say(found.get(name))}, expected {_say(wanted.get(name))}. "
                 "The checkpoint belongs to another configuration: load it with the one in its run.json."
             )
-    return jax.tree.unflatten(jax.tree.structure(like), [jax.numpy.array(saved[name]) for name in expected])
+    leaves = [_leaf(saved[name], leaf.dtype) for name, leaf in expected.items()]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _entry(name: str, leaf: Any) -> str:
+    foreign = _is_key(leaf.dtype) or leaf.dtype.kind == "V"
+    return f"{name}:{leaf.dtype}" if foreign else name
+
+
+def _is_key(dtype: Any) -> bool:
+    return jax.numpy.issubdtype(dtype, jax.dtypes.prng_key)
+
+
+def _words(leaf: Array | np.ndarray) -> Array | np.ndarray:
+    """A leaf as NumPy's format can hold it."""
+    if _is_key(leaf.dtype):
+        return jax.random.key_data(leaf)
+    if leaf.dtype.kind == "V":
+        return jax.lax.bitcast_convert_type(leaf, f"uint{8 * leaf.dtype.itemsize}")
+    return leaf
+
+
+def _bits(leaf: Array | np.ndarray) -> np.ndarray:
+    return np.asarray(_words(leaf))
+
+
+def _leaf(words: np.ndarray, dtype: Any) -> Array:
+    if _is_key(dtype):
+        return jax.random.wrap_key_data(jax.numpy.array(words))
+    return jax.numpy.array(words.view(dtype) if dtype.kind == "V" else words)
 
 
 def _open(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        with path.open("rb") as file:  # np.load would leave a damaged file open
+            return dict(np.lib.npyio.NpzFile(file, allow_pickle=False))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist. A run writes it at its first checkpoint.") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

@@ -17,9 +17,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         UserError: the disk is full or the folder cannot be written; the old file, if any, is intact.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         os.fchmod(descriptor, 0o644)
         with os.fdopen(descriptor, "wb") as file:

@@ -31,6 +31,7 @@ from theodolite.core.claim import Paper
 from theodolite.core.config import config, non_negative, one_of, optional, positive, probability, require, sizes
 from theodolite.core.demos import Rows
 from theodolite.core.env import Discrete, Space
+from theodolite.core.errors import UserError
 
 PAPER = Paper("Generative Adversarial Imitation Learning", "Ho and Ermon", 2016, arxiv="1606.03476")
 METRICS = {
@@ -90,6 +91,8 @@ class Config:
             replay=non_negative,
             hidden=sizes(),
         )
+        if self.absorbing and self.discount == 1:
+            raise UserError("discount = 1.0: must be < 1 with absorbing, where an end is paid γ/(1-γ) rewards.")
 
 
 class Discriminator(Arrays):
