@@ -57,7 +57,7 @@ class Budget(NamedTuple):
 
 
 BUDGETS: dict[Size, Budget] = {
-    "smoke": Budget(2, 2, (1,), 2, ("CartPole-v0",)),
+    "smoke": Budget(2, 2, (1,), 20, ("CartPole-v0",)),
     "quick": Budget(3, 80, (1, 10), 101),
     "full": Budget(7, 300, (1, 4, 7, 10), 101),
 }
@@ -194,7 +194,7 @@ def imitation_jobs(size: Size, seeds: int | None) -> list[Job]:
 
 
 BIAS_BUDGETS: dict[Size, Budget] = {
-    "smoke": Budget(2, 2, (1,), 2, ("CartPole-v0",)),
+    "smoke": Budget(2, 2, (1,), 20, ("CartPole-v0",)),
     "quick": Budget(3, 60, (10,), 101, ("CartPole-v0", "MountainCar-v0")),
     "full": Budget(7, 150, (10,), 101, ("CartPole-v0", "MountainCar-v0")),
 }

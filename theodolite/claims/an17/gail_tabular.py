@@ -10,7 +10,7 @@ NUM_MDPS: dict[Size, int] = {"smoke": 2, "quick": 20, "full": 100}
 COUNTS: dict[Size, tuple[int, ...]] = {
     "smoke": (1, 4), "quick": (1, 2, 4, 8, 16, 32, 64, 128, 256), "full": (1, 2, 4, 8, 16, 32, 64, 128, 256)
 }  # fmt: skip
-NUM_TASKS: dict[Size, int] = {"smoke": 2, "quick": 50, "full": 300}
+NUM_TASKS: dict[Size, int] = {"smoke": 2, "quick": 50, "full": 100}
 
 
 def exactness(num_mdps: int) -> list[Row]:
