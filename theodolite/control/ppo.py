@@ -42,9 +42,9 @@ class Config:
     """Steps that each environment contributes to an update."""
     learning_rate: float = 3e-4
     """Step size of Adam."""
-    epochs: int = 4
+    epochs: int = 10
     """Passes over a batch."""
-    minibatches: int = 4
+    minibatches: int = 32
     """Minibatches per pass."""
     discount: float = 0.99
     """γ, per step."""
