@@ -123,7 +123,7 @@ def test_an_interruption_saves_the_newest_state(say, tmp_path, monkeypatch):
     [
         ("bc", "--steps", 60, "--validate-every", 5, "--hidden", 8),
         ("gail", "--env", "CartPole-v1", "--num-envs", 2, "--steps", 32, "--learner.rollout", 8, "--gail.steps", 2),
-        ("fem", "--num-envs", 2, "--steps", 32, "--learner", "ppo", "--learner.rollout", 8),
+        ("fem", "--num-envs", 2, "--steps", 32, "--learner", "ppo", "--learner.rollout", 8, "--learner.minibatches", 4),
     ],
 )
 def test_imitation_trains_saves_loads_and_plays(say, demos, tmp_path, words):

@@ -1,5 +1,7 @@
 """Networks against NumPy, their initial weights, and the policies that spaces ask for."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,3 +113,36 @@ def test_squashing_into_an_endless_box_is_refused(key):
     space = Space(Box((3,)), Box((2,)))
     with pytest.raises(UserError, match="finite bounds"):
         nets.actor(key, space, (8,), hidden=nets.orthogonal(1), head=nets.orthogonal(1), squash=True)
+
+
+def plain(x, weight):
+    return x @ weight
+
+
+@pytest.mark.parametrize("shape", [(6, 3, 5), (2, 3, 5, 3), (5, 2), (4, 4, 4)], ids=str)
+def test_the_product_has_the_derivatives_of_a_product(key, shape):
+    *batch, inputs, outputs = shape
+    keys = jax.random.split(key, 5)
+    x, weight = jax.random.normal(keys[0], (*batch, inputs)), jax.random.normal(keys[1], (inputs, outputs))
+    dx, dweight = jax.random.normal(keys[2], x.shape), jax.random.normal(keys[3], weight.shape)
+    g = jax.random.normal(keys[4], (*batch, outputs))
+
+    def quantities(f):
+        y, dy = jax.jvp(f, (x, weight), (dx, dweight))
+        in_x, in_weight = jax.jvp(lambda x: f(x, weight), (x,), (dx,))[1], jax.linearize(partial(f, x), weight)[1]
+        penalty = jax.grad(lambda w: (jax.grad(lambda x: (f(x, w) ** 3).sum())(x) ** 2).sum())  # a gradient's gradient
+        several = jax.vmap(lambda w: jax.grad(lambda w: (g * f(x, w)).sum())(w))(jnp.stack([weight, dweight]))
+        return y, dy, in_x, in_weight(dweight), jax.vjp(f, x, weight)[1](g), penalty(weight), several
+
+    for ours, expected in zip(*map(jax.tree.leaves, (quantities(nets.product), quantities(plain))), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=2e-4, atol=1e-4)
+
+
+def test_the_gradient_of_a_wide_layer_reads_no_columns():
+    def gradient(x, weight):
+        return jax.grad(lambda w: (nets.product(x, w) ** 2).sum())(weight)
+
+    program = jax.jit(gradient).lower(jnp.zeros((256, 32)), jnp.zeros((32, 32))).compile().as_text()
+    products = [line for line in program.splitlines() if " dot(" in line]
+    assert products
+    assert not [line for line in products if "lhs_contracting_dims={0}" in line]

@@ -162,7 +162,8 @@ def improve(c: Config, actor: nets.Actor, batch: Batch, advantage: Array, rows: 
     def refused(carry: tuple) -> Array:
         return ~carry[2] & (carry[0] < c.backtracks)
 
-    first = (jnp.int32(0), jnp.float32(1), *judge(jnp.float32(1)))
+    whole = jnp.ones((), flat.dtype)
+    first = (jnp.int32(0), whole, *judge(whole))
     _, fraction, accepted, gain, kl = jax.lax.while_loop(refused, halve, first)
     fraction, gain, kl = (jnp.where(accepted, x, 0) for x in (fraction, gain, kl))
     metrics = {"policy_loss": -(before + gain), "kl": kl, "step_fraction": fraction, "entropy": old.entropy().mean()}

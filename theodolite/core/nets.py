@@ -1,11 +1,14 @@
 """Networks whose leaves are all arrays: activations are static, so plain jit, scan, grad and vmap apply."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+from jax.lax import optimization_barrier
 from jaxtyping import Array, Float
 
 from theodolite.core.arrays import Arrays, PRNGKey, lift
@@ -27,6 +30,31 @@ def glorot(scale: float) -> Initialiser:
     return lambda key, shape: scale * uniform(key, shape)
 
 
+@jax.custom_jvp
+def product(x: Float[Array, "*batch inputs"], weight: Float[Array, "inputs outputs"]) -> Float[Array, "*batch outputs"]:
+    """x W, with a gradient in W that a CPU computes twice as fast."""
+    return x @ weight
+
+
+@partial(product.defjvp, symbolic_zeros=True)
+def _product_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    """The derivative dx W + x dW, written such that its transpose multiplies row-major matrices only.
+
+    The gradient xᵀg reads x by columns if left to the compiler. Here the narrower of x and g is transposed first, and
+    barriers keep the compiler from folding that transpose back into the product.
+    """
+    (x, weight), (dx, dweight) = primals, tangents
+    dy = jnp.zeros((*x.shape[:-1], weight.shape[1]), x.dtype) if isinstance(dx, SymbolicZero) else dx @ weight
+    if isinstance(dweight, SymbolicZero):
+        return x @ weight, dy
+    rows = x.reshape(-1, x.shape[-1])
+    if weight.shape[0] <= weight.shape[1]:
+        by_weight = jnp.einsum("ib,ij->bj", optimization_barrier(rows.T), dweight)
+    else:
+        by_weight = optimization_barrier(jnp.einsum("ji,bi->jb", optimization_barrier(dweight.T), rows)).T
+    return x @ weight, dy + by_weight.reshape(dy.shape)
+
+
 class Linear(Arrays):
     """x W + b, over the last axis."""
 
@@ -35,7 +63,7 @@ class Linear(Arrays):
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
         """The layer's output."""
-        return x @ self.weight + lift(self.bias, x.ndim)
+        return product(x, self.weight) + lift(self.bias, x.ndim)
 
 
 class MLP(Arrays):

@@ -237,8 +237,7 @@ def surrogate(
     best_logit: Callable[[Occupancy, Occupancy], Array],
     penalty: Callable[[Array], Array],
 ) -> Psi:
-    """ψ_φ of a strictly decreasing convex loss φ (proposition A.1): ψ*(ρ_π - ρ_E) = -Σ min_u ρ_π φ(u) + ρ_E φ(-u), c =
-    -φ(u).
+    """ψ_φ of a strictly decreasing convex loss φ (proposition A.1): ψ* = -Σ min_u ρ_π φ(u) + ρ_E φ(-u), c = -φ(u).
 
     Args:
         name: of the ψ.
