@@ -7,7 +7,8 @@ Differences from the paper:
 1. D is the probability of the EXPERT, as in nearly all code; the paper's D is that of the policy.
 2. The reward map is an option. `softplus` (-log(1 - D) >= 0, the released code where episodes end on failure) pays for
    survival, `logsigmoid` (log D <= 0, where they end on success) pays for ending; `absorbing` removes either bias by
-   letting the discriminator see and the policy be paid for what follows a termination (Kostrikov et al. 2019).
+   letting the discriminator see and the policy be paid for what follows a termination (Kostrikov et al. 2019): an
+   absorbing state, entered by a termination and visited γ + γ² + … = γ/(1-γ) times.
 3. The learner is any agent, given as an argument; its own `temperature` is the λ of the paper.
 4. Beside the released code's entropy bonus for D there are a gradient penalty, several steps per round, minibatches,
    replay of old policy pairs, and state-only inputs (Torabi et al. 2019).
@@ -96,10 +97,9 @@ class Config:
 
 
 class Discriminator(Arrays):
-    """The logit of "expert", with the moments that standardise its input and the logit of the absorbing state."""
+    """The logit of "expert", with the moments that standardise its input."""
 
     net: nets.MLP
-    absorbing: Float[Array, ""]
     moments: normalise.Moments
 
 
@@ -122,10 +122,26 @@ def features(c: Config, p: Rows, discrete: bool) -> Float[Array, "*batch X"]:
     return jnp.concatenate([p.obs, p.action], -1)
 
 
+def inputs(c: Config, d: Discriminator, p: Rows) -> Float[Array, "*batch X"]:
+    """What the net sees: standardised features and, with `absorbing`, a column that is 1 in the absorbing state."""
+    x = d.moments.standardise(features(c, p, is_discrete(p)))
+    return jnp.concatenate([x, jnp.zeros((*x.shape[:-1], 1), x.dtype)], -1) if c.absorbing else x
+
+
+def is_discrete(p: Rows) -> bool:
+    """Whether actions are choices."""
+    return jnp.issubdtype(p.action.dtype, jnp.integer)
+
+
+def absorbing_logit(d: Discriminator) -> Float[Array, ""]:
+    """z of the absorbing state, where all features are 0 and actions mean nothing: the mean over them."""
+    return d.net(jnp.zeros(d.moments.mean.size + 1).at[-1].set(1)).mean()
+
+
 def logits(c: Config, d: Discriminator, p: Rows) -> Float[Array, "*batch"]:
     """z, positive where the pair looks like the expert's."""
-    discrete = jnp.issubdtype(p.action.dtype, jnp.integer)
-    z = d.net(d.moments.standardise(features(c, p, discrete)))
+    discrete = is_discrete(p)
+    z = d.net(inputs(c, d, p))
     if discrete and c.inputs == "obs_action":
         return jnp.sum(z * jax.nn.one_hot(p.action, z.shape[-1], dtype=z.dtype), -1)
     return z[..., 0]
@@ -134,8 +150,13 @@ def logits(c: Config, d: Discriminator, p: Rows) -> Float[Array, "*batch"]:
 def reward(c: Config, d: Discriminator, p: Rows) -> Float[Array, "*batch"]:
     """What the discriminator pays; with `absorbing`, an end is also paid for all that follows it."""
     pay = REWARD_MAPS[c.reward]
-    after_the_end = c.discount / (1 - c.discount) * pay(d.absorbing) if c.absorbing else 0.0
+    after_the_end = visits(c) * pay(absorbing_logit(d)) if c.absorbing else 0.0
     return pay(logits(c, d, p)) + jnp.where(p.terminated, after_the_end, 0.0)
+
+
+def visits(c: Config) -> Scalar:
+    """Discounted visits to the absorbing state after a termination."""
+    return c.discount / (1 - c.discount)
 
 
 def init(c: Config, learner: Agent, expert: demos.Transitions, key: PRNGKey, space: Space) -> State:
@@ -144,16 +165,12 @@ def init(c: Config, learner: Agent, expert: demos.Transitions, key: PRNGKey, spa
     discrete = isinstance(space.action, Discrete)
     x = features(c, expert.rows, discrete)
     outputs = space.action.num if discrete and c.inputs == "obs_action" else 1
-    net = nets.mlp(net_key, (x.shape[-1], *c.hidden, outputs), hidden=nets.glorot(1.0), head=nets.glorot(0.0))
-    discriminator = Discriminator(net, jnp.float32(0), normalise.moments_of(x, expert.count))
+    widths = (x.shape[-1] + c.absorbing, *c.hidden, outputs)
+    net = nets.mlp(net_key, widths, hidden=nets.glorot(1.0), head=nets.glorot(0.0))
+    discriminator = Discriminator(net, normalise.moments_of(x, expert.count))
     empty = jax.tree.map(lambda a: jnp.zeros((c.replay, *a.shape[1:]), a.dtype), expert.rows) if c.replay else None
-    opt = optim.adam(c.learning_rate).init(learnt(discriminator))
+    opt = optim.adam(c.learning_rate).init(net)
     return State(learner.init(learner_key, space), discriminator, opt, empty, jnp.int32(0) if c.replay else None)
-
-
-def learnt(d: Discriminator) -> tuple[nets.MLP, Float[Array, ""]]:
-    """The part of the discriminator that gradients move."""
-    return d.net, d.absorbing
 
 
 class Sample(Arrays):
@@ -164,7 +181,7 @@ class Sample(Arrays):
 
 
 def loss(
-    parts: tuple[nets.MLP, Array],
+    net: nets.MLP,
     c: Config,
     moments: normalise.Moments,
     expert: Sample,
@@ -172,19 +189,21 @@ def loss(
     ends: tuple[Scalar, Scalar],
     key: PRNGKey,
 ) -> tuple[Scalar, Metrics]:
-    """Binary cross-entropy with each class at weight one, its regularisers, and the absorbing state's share.
+    """Binary cross-entropy with each class at weight one, and its regularisers.
 
-    `ends` are terminations per step of expert and policy: each stands for γ/(1-γ) visits to the absorbing state.
+    `ends` are terminations per step of expert and policy: each adds γ/(1-γ) visits to the absorbing state, which then
+    have their share in the class's weight.
     """
-    d = Discriminator(*parts, moments)
+    d = Discriminator(net, moments)
     z_expert, z_policy = logits(c, d, expert.rows), logits(c, d, policy.rows)
-    cross_entropy = expert.weight @ jax.nn.softplus(-z_expert) + policy.weight @ jax.nn.softplus(z_policy)
+    of_expert, of_policy = expert.weight @ jax.nn.softplus(-z_expert), policy.weight @ jax.nn.softplus(z_policy)
+    if c.absorbing:
+        z = absorbing_logit(d)
+        of_expert = with_absorbing(c, of_expert, jax.nn.softplus(-z), ends[0])
+        of_policy = with_absorbing(c, of_policy, jax.nn.softplus(z), ends[1])
+    cross_entropy = of_expert + of_policy
     entropy = (expert.weight @ bernoulli_entropy(z_expert) + policy.weight @ bernoulli_entropy(z_policy)) / 2
     total = cross_entropy - c.entropy_bonus * entropy
-    if c.absorbing:
-        of_expert, of_policy = ends
-        visits = c.discount / (1 - c.discount)
-        total += visits * of_expert * jax.nn.softplus(-d.absorbing) + visits * of_policy * jax.nn.softplus(d.absorbing)
     if c.gradient_penalty is not None:
         total += c.gradient_penalty * slope_penalty(c, d, expert, policy, key)
     metrics = {
@@ -196,6 +215,12 @@ def loss(
     return total, metrics
 
 
+def with_absorbing(c: Config, of_pairs: Scalar, of_absorbing: Scalar, ends: Scalar) -> Scalar:
+    """The mean over a class's pairs and its visits to the absorbing state."""
+    share = visits(c) * ends / (1 + visits(c) * ends)
+    return (1 - share) * of_pairs + share * of_absorbing
+
+
 def bernoulli_entropy(z: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     """Entropy of σ(z), nats."""
     return jax.nn.softplus(z) - z * jax.nn.sigmoid(z)
@@ -203,8 +228,8 @@ def bernoulli_entropy(z: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
 
 def slope_penalty(c: Config, d: Discriminator, expert: Sample, policy: Sample, key: PRNGKey) -> Scalar:
     """Mean (‖∂z/∂x‖ - 1)² at random points between expert and policy inputs, in standardised units."""
-    discrete = jnp.issubdtype(policy.rows.action.dtype, jnp.integer)
-    x_expert, x_policy = (d.moments.standardise(features(c, sample.rows, discrete)) for sample in (expert, policy))
+    discrete = is_discrete(policy.rows)
+    x_expert, x_policy = inputs(c, d, expert.rows), inputs(c, d, policy.rows)
     partner_key, between_key = jax.random.split(key)
     partner = jax.random.choice(partner_key, x_expert.shape[0], (x_policy.shape[0],), p=expert.weight)
     between = jax.random.uniform(between_key, (x_policy.shape[0], 1))
@@ -234,18 +259,18 @@ def fit(
 ) -> tuple[Discriminator, optim.OptState, Metrics]:
     """`steps` updates of the discriminator; the first `count` policy pairs are valid."""
     optimiser = optim.adam(c.learning_rate)
-    discrete = jnp.issubdtype(policy.action.dtype, jnp.integer)
-    moments = normalise.merge(s.discriminator.moments, normalise.moments_of(features(c, policy, discrete), count))
+    fresh = features(c, policy, is_discrete(policy))
+    moments = normalise.merge(s.discriminator.moments, normalise.moments_of(fresh, count))
 
     def step(carry: tuple, key: PRNGKey) -> tuple[tuple, Metrics]:
-        parts, opt = carry
+        net, opt = carry
         expert_key, policy_key, slope_key = jax.random.split(key, 3)
         experts, policies = draw(c, expert.rows, expert.count, expert_key), draw(c, policy, count, policy_key)
-        gradient, metrics = jax.grad(loss, has_aux=True)(parts, c, moments, experts, policies, ends, slope_key)
-        return optim.apply(optimiser, gradient, opt, parts), metrics
+        gradient, metrics = jax.grad(loss, has_aux=True)(net, c, moments, experts, policies, ends, slope_key)
+        return optim.apply(optimiser, gradient, opt, net), metrics
 
-    (parts, opt), metrics = jax.lax.scan(step, (learnt(s.discriminator), s.opt), jax.random.split(key, c.steps))
-    return Discriminator(*parts, moments), opt, jax.tree.map(lambda m: m[-1], metrics)
+    (net, opt), metrics = jax.lax.scan(step, (s.discriminator.net, s.opt), jax.random.split(key, c.steps))
+    return Discriminator(net, moments), opt, jax.tree.map(lambda m: m[-1], metrics)
 
 
 def remember(c: Config, s: State, fresh: Rows) -> tuple[Rows, Array]:
