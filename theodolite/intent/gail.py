@@ -15,6 +15,8 @@ Differences from the paper:
 5. All of the expert's pairs are seen at every update, where the released code draws as many as the policy collected
    with replacement: the same expectation at less noise and cost.
 6. The discriminator is updated first, as in algorithm 1 (the released code updates the policy first).
+7. The moments that standardise D's input start from the expert's pairs and take in every policy pair once; the released
+   code adds the expert's again in every round.
 """
 
 from functools import partial
@@ -74,7 +76,7 @@ class Config:
     gradient_penalty: float | None = None
     """Weight of (‖∂z/∂x‖ - 1)² between expert and policy inputs (Gulrajani et al. 2017); it doubles the cost of D."""
     replay: int = 0
-    """Policy pairs of earlier rounds that D goes on learning from; 0 for the present round only."""
+    """Newest policy pairs of earlier rounds that D goes on learning from beside the present round's."""
     hidden: tuple[int, ...] = (100, 100)
     """Widths of D's tanh layers."""
 
@@ -250,7 +252,8 @@ def draw(c: Config, rows: Rows, count: Array, key: PRNGKey) -> Sample:
 
 def fit(
     c: Config,
-    s: State,
+    d: Discriminator,
+    opt: optim.OptState,
     expert: demos.Transitions,
     policy: Rows,
     count: Array,
@@ -259,24 +262,23 @@ def fit(
 ) -> tuple[Discriminator, optim.OptState, Metrics]:
     """`steps` updates of the discriminator; the first `count` policy pairs are valid."""
     optimiser = optim.adam(c.learning_rate)
-    fresh = features(c, policy, is_discrete(policy))
-    moments = normalise.merge(s.discriminator.moments, normalise.moments_of(fresh, count))
 
     def step(carry: tuple, key: PRNGKey) -> tuple[tuple, Metrics]:
         net, opt = carry
         expert_key, policy_key, slope_key = jax.random.split(key, 3)
         experts, policies = draw(c, expert.rows, expert.count, expert_key), draw(c, policy, count, policy_key)
-        gradient, metrics = jax.grad(loss, has_aux=True)(net, c, moments, experts, policies, ends, slope_key)
+        gradient, metrics = jax.grad(loss, has_aux=True)(net, c, d.moments, experts, policies, ends, slope_key)
         return optim.apply(optimiser, gradient, opt, net), metrics
 
-    (net, opt), metrics = jax.lax.scan(step, (s.discriminator.net, s.opt), jax.random.split(key, c.steps))
-    return Discriminator(net, moments), opt, jax.tree.map(lambda m: m[-1], metrics)
+    (net, opt), metrics = jax.lax.scan(step, (d.net, opt), jax.random.split(key, c.steps))
+    return Discriminator(net, d.moments), opt, jax.tree.map(lambda m: m[-1], metrics)
 
 
-def remember(c: Config, s: State, fresh: Rows) -> tuple[Rows, Array]:
-    """The newest `replay` pairs, newest first, and how many of them are valid."""
-    pool = jax.tree.map(lambda new, old: jnp.concatenate([new, old])[: c.replay], fresh, s.replay)
-    return pool, jnp.minimum(s.replayed + fresh.terminated.size, c.replay)
+def remember(c: Config, replay: Rows, replayed: Array, fresh: Rows) -> tuple[Rows, Array, Rows, Array]:
+    """The round's pairs before the replayed ones, newest first, with their number; and the newest `replay` of both."""
+    pool = jax.tree.map(lambda new, old: jnp.concatenate([new[::-1], old]), fresh, replay)
+    count = replayed + fresh.terminated.size
+    return pool, count, jax.tree.map(lambda x: x[: c.replay], pool), jnp.minimum(count, c.replay)
 
 
 def update(
@@ -287,15 +289,18 @@ def update(
     collected = Rows(
         *(x.reshape(-1, *x.shape[2:]) for x in (batch.obs, batch.action, batch.last_obs, batch.terminated))
     )
-    pool, count = remember(c, s, collected) if c.replay else (collected, jnp.int32(batch.reward.size))
+    size = jnp.int32(batch.reward.size)
+    x = features(c, collected, is_discrete(collected))
+    moments = normalise.merge(s.discriminator.moments, normalise.moments_of(x, size))
+    d = Discriminator(s.discriminator.net, moments)
+    pool, count, *kept = remember(c, s.replay, s.replayed, collected) if c.replay else (collected, size, None, None)
     ends = expert.lengths.num_terminated / expert.lengths.num_steps, batch.terminated.mean()
-    discriminator, opt, metrics = fit(c, s, expert, pool, count, ends, fit_key)
+    d, opt, metrics = fit(c, d, s.opt, expert, pool, count, ends, fit_key)
 
-    learned_reward = reward(c, discriminator, collected).reshape(batch.reward.shape)
+    learned_reward = reward(c, d, collected).reshape(batch.reward.shape)
     learner_state, learner_metrics = learner.update(s.learner, batch._replace(reward=learned_reward), learner_key)
     metrics = {**learner_metrics, **metrics, "learned_reward": learned_reward.mean()}
-    kept = (pool, count) if c.replay else (None, None)
-    return State(learner_state, discriminator, opt, *kept), metrics
+    return State(learner_state, d, opt, *kept), metrics
 
 
 def agent(c: Config, learner: Agent, expert: demos.Transitions) -> Agent:
