@@ -20,7 +20,7 @@ def key() -> jax.Array:
     return jax.random.key(0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def little_optimisation():
     """Compile quickly, and to code that rounds alike wherever a formula stands: for programs that run briefly."""
     jax.config.update("jax_disable_most_optimizations", True)

@@ -39,7 +39,7 @@ def with_nan(folder):
 
 
 DAMAGE = {
-    "a truncated file": (truncated, "cannot be read"),
+    "a truncated file": (truncated, "is damaged or truncated"),
     "no main file": (lambda folder: (folder / MAIN).unlink(), "no main_data.hdf5: the copy is incomplete"),
     "no data set": (lambda folder: shutil.rmtree(folder / "data"), "is no data set"),
     "no folder": (shutil.rmtree, "does not exist"),
