@@ -33,7 +33,7 @@ def killed(command, folder, lines=20):
     """Start a command in its own process and kill it once it has written so many metrics."""
     words = [sys.executable, "-m", "theodolite.cli", *map(str, command)]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600  # a busy machine takes minutes to import JAX
     while process.poll() is None and time.monotonic() < deadline:
         metrics = folder / "metrics.jsonl"
         if metrics.exists() and metrics.read_bytes().count(b"\n") >= lines:
