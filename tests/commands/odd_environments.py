@@ -37,21 +37,10 @@ class Image(Odd):
     observation_space = gymnasium.spaces.Box(0, 255, (8, 8, 3), np.uint8)
 
 
-class Bytes(Odd):
-    """What a game's memory looks like, and two ends: after 5 steps it terminates, unless cut before."""
-
-    observation_space = gymnasium.spaces.Box(0, 255, (3,), np.uint8)
-
-    def step(self, action):
-        _, reward, terminated, truncated, info = super().step(action)
-        return self.np_random.integers(0, 256, 3, np.uint8), reward, terminated, truncated, info
-
-
 class Dictionary(Odd):
     observation_space = gymnasium.spaces.Dict(eye=gymnasium.spaces.Box(-1, 1, (3,)), ear=gymnasium.spaces.Discrete(2))
 
 
-gymnasium.register("Bytes-v0", Bytes)
 gymnasium.register("Image-v0", Image)
 gymnasium.register("Dictionary-v0", Dictionary)
 gymnasium.register("Raises-v0", Odd, kwargs={"raise_after": 40})

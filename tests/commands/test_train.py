@@ -136,18 +136,6 @@ def test_an_environment_that_raises_shows_its_own_traceback_and_the_state_is_sav
     assert say(*command, "--steps", 5 * 32).code == 0
 
 
-def test_bytes_are_learnt_from_and_played(say, tmp_path):
-    folder = tmp_path / "r"
-    with jax.numpy_dtype_promotion("standard"):  # as users have it
-        found = say("train", "ppo", "--env", "odd_environments:Bytes-v0", *TINY, "--steps", 64, "--out", folder)
-        assert found.code == 0, found.err
-        policy = theodolite.load(folder)
-        actions = policy(np.array([[0, 0, 0], [255, 255, 255]], np.uint8))
-    assert np.isfinite(actions).all() and (actions[0] != actions[1]).any()
-    row = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
-    assert row["return"] == [5.0] and row["length"] == [5.0]
-
-
 def test_an_interruption_saves_the_newest_state(say, tmp_path, monkeypatch):
     def interrupt(display, chunk):
         if chunk.update == 3:
