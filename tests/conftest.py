@@ -18,3 +18,11 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 def key() -> jax.Array:
     """One fixed key."""
     return jax.random.key(0)
+
+
+@pytest.fixture
+def little_optimisation():
+    """Compile quickly, and to code that rounds alike wherever a formula stands: for programs that run briefly."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -113,8 +113,13 @@ def actor(
     """The policy network for a space; the Gaussian's log-std starts at 0.
 
     Raises:
-        UserError: actions are to be squashed into a box without bounds.
+        UserError: observations are no vectors, or actions are to be squashed into a box without bounds.
     """
+    if len(space.obs.shape) != 1:
+        raise UserError(
+            f"observations have the shape {space.obs.shape}, expected vectors, which is what these networks read. Wrap "
+            "the environment (gymnasium.wrappers.FlattenObservation, say) and register it under an id of yours."
+        )
     match space.action:
         case Discrete(num=num):
             return Actor(mlp(key, (*space.obs.shape, *widths, num), hidden=hidden, head=head), None, None)
