@@ -3,6 +3,8 @@
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# most programs run briefly: compiled quickly, they also round alike wherever a formula stands
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
 import pytest
@@ -18,11 +20,3 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 def key() -> jax.Array:
     """One fixed key."""
     return jax.random.key(0)
-
-
-@pytest.fixture
-def little_optimisation():
-    """Compile quickly, and to code that rounds alike wherever a formula stands: for programs that run briefly."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)

@@ -226,7 +226,6 @@ def test_fisher_products_see_one_row_in_so_many():
 PROBE = trpo.Config(rollout=16, discount=0.5, hidden=(8,), fisher_every=2, conjugate_iterations=5, critic_bound=0.1)
 
 
-@pytest.mark.usefixtures("little_optimisation")
 @pytest.mark.parametrize("probe", PROBES)
 def test_probes(probe):
     """Of 20 seeds the worst fell short by 0.0000, 0.0000, 0.0000, 0.0016 and 0.0038 in the order of PROBES."""

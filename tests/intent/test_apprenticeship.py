@@ -17,7 +17,6 @@ from theodolite.envs.registry import make
 from theodolite.intent import apprenticeship
 from theodolite.intent.apprenticeship import FEM, GTAL
 
-pytestmark = pytest.mark.usefixtures("little_optimisation")
 DISCRETE, CONTINUOUS = Space(Box((3,)), Discrete(4), 2), Space(Box((3,)), Box((2,)), 2)
 T, E = 6, 2
 

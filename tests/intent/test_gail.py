@@ -20,7 +20,6 @@ from theodolite.envs.registry import make
 from theodolite.envs.tabular import random_mdp
 from theodolite.intent import gail
 
-pytestmark = pytest.mark.usefixtures("little_optimisation")
 DISCRETE, CONTINUOUS = Space(Box((3,)), Discrete(4), 2), Space(Box((3,)), Box((2,)), 2)
 C = gail.Config(hidden=(5,))
 T, E = 6, 2

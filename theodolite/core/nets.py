@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jax.lax import optimization_barrier
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 from theodolite.core.arrays import Arrays, PRNGKey, lift
 from theodolite.core.dists import Categorical, Distribution, Normal, TanhNormal
@@ -72,8 +72,9 @@ class MLP(Arrays):
     layers: tuple[Linear, ...]
     activation: Callable[[Array], Array] = eqx.field(static=True)
 
-    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        """The last layer's output."""
+    def __call__(self, x: Real[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+        """The last layer's output; bytes are taken as numbers."""
+        x = x.astype(self.layers[0].weight.dtype)
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
         return self.layers[-1](x)
@@ -96,7 +97,7 @@ class Actor(Arrays):
     squash: Box | None = eqx.field(static=True)
     """The box into which tanh squashes actions; None leaves them Gaussian."""
 
-    def __call__(self, obs: Float[Array, "*batch O"]) -> Distribution:
+    def __call__(self, obs: Real[Array, "*batch O"]) -> Distribution:
         """The distribution of actions at every observation."""
         output = self.net(obs)
         if self.log_std is None:
