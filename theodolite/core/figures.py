@@ -245,7 +245,8 @@ def _last_levels(claim: Claim, scores: Scores, cases: Sequence[str]) -> dict[str
 def name_arms(axes: Axes, heights: dict[str, float], look: dict[str, Look]) -> None:
     """Write each arm's name right of a panel, near the height where it ends, without overlap."""
     bottom, top = axes.get_ylim()
-    points = axes.bbox.height * 72 / axes.get_figure(root=True).dpi
+    figure: Any = axes.get_figure(root=True)
+    points = axes.bbox.height * 72 / figure.dpi
     gap = 12 / points * (top - bottom)
     at = axes.get_yaxis_transform()
     for arm, y in _spread(heights, gap, bottom, top).items():

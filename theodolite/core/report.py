@@ -153,5 +153,6 @@ def _template() -> Any:
         "duration": duration,
         "tally": tally,
     }
-    environment.globals |= {"badges": BADGES, "statistic_words": STATISTIC_WORDS}
+    globals_: dict[str, Any] = environment.globals
+    globals_ |= {"badges": BADGES, "statistic_words": STATISTIC_WORDS}
     return environment.get_template("report.html.jinja")

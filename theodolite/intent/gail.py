@@ -143,7 +143,7 @@ def init(c: Config, learner: Agent, expert: demos.Transitions, key: PRNGKey, spa
     learner_key, net_key = jax.random.split(key)
     discrete = isinstance(space.action, Discrete)
     x = features(c, expert.rows, discrete)
-    outputs = space.action.num if discrete and c.inputs == "obs_action" else 1
+    outputs = space.action.num if isinstance(space.action, Discrete) and c.inputs == "obs_action" else 1
     net = nets.mlp(net_key, (x.shape[-1], *c.hidden, outputs), hidden=nets.glorot(1.0), head=nets.glorot(0.0))
     discriminator = Discriminator(net, jnp.float32(0), normalise.moments_of(x, expert.count))
     empty = jax.tree.map(lambda a: jnp.zeros((c.replay, *a.shape[1:]), a.dtype), expert.rows) if c.replay else None
@@ -245,11 +245,13 @@ def fit(
         return optim.apply(optimiser, gradient, opt, parts), metrics
 
     (parts, opt), metrics = jax.lax.scan(step, (learnt(s.discriminator), s.opt), jax.random.split(key, c.steps))
-    return Discriminator(*parts, moments), opt, jax.tree.map(lambda m: m[-1], metrics)
+    net, absorbing = parts
+    return Discriminator(net, absorbing, moments), opt, jax.tree.map(lambda m: m[-1], metrics)
 
 
 def remember(c: Config, s: State, fresh: Rows) -> tuple[Rows, Array]:
     """The newest `replay` pairs, newest first, and how many of them are valid."""
+    assert s.replayed is not None
     pool = jax.tree.map(lambda new, old: jnp.concatenate([new, old])[: c.replay], fresh, s.replay)
     return pool, jnp.minimum(s.replayed + fresh.terminated.size, c.replay)
 
