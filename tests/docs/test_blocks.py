@@ -1,4 +1,4 @@
-"""Every fenced block of the README and of docs runs: Python as it stands, commands at a smaller size.
+"""Every fenced block of the README and of docs runs at a smaller size: fewer updates, copies and episodes.
 
 Blocks of a page share a folder and, in Python, their names. A comment in the line above a block steers it:
 `<!-- not run: reason -->` skips it, `<!-- needs: my_demos -->` puts demonstrations into the folder first.
@@ -19,6 +19,7 @@ from theodolite import cli
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r'((?:^<!-- [^\n]* -->\n)*)^```(\w*)(?: title="([^"]*)")?\n(.*?)^```$', re.M | re.S)
+SMALL = {"--steps": "1", "--num-envs": "8"}
 LANGUAGES = {"python", "sh", "text"}
 
 
@@ -41,10 +42,12 @@ def blocks(page: Path) -> list[Block]:
 
 
 def smaller(words: list[str]) -> list[str]:
-    """One update of training, two episodes of play."""
+    """One update of training in few copies, two episodes of play."""
     if words[0] == "train":
-        steps = words.index("--steps") if "--steps" in words else len(words)
-        return [*words[:steps], *words[steps + 2 :], "--steps", "1"]
+        for flag, value in SMALL.items():
+            at = words.index(flag) if flag in words else len(words)
+            words = [*words[:at], *words[at + 2 :], flag, value]
+        return words
     return [*words, "--episodes", "2"] if words[0] == "evaluate" else words
 
 
@@ -60,7 +63,9 @@ def run_shell(block: Block) -> None:
 def run_python(block: Block, place: Path, names: dict) -> dict:
     """The names after the block; a titled one becomes a module that later blocks import."""
     file = place / (block.title or f"block_{block.line}.py")
-    file.write_text("\n" * block.line * (not block.title) + block.body, encoding="utf-8")
+    body = re.sub(r"updates=\d+, every=\d+", "updates=2, every=1", block.body)
+    body = re.sub(r"num_envs=\d+", "num_envs=8", body)
+    file.write_text("\n" * block.line * (not block.title) + body, encoding="utf-8")
     return names if block.title else {**names, **runpy.run_path(str(file), names, "documentation")}
 
 
@@ -93,7 +98,7 @@ def test_every_block_runs(page, cache, tmp_path, monkeypatch, request):
         if "<!-- needs: my_demos -->" in block.comments:
             shutil.copytree(request.getfixturevalue("my_demos"), tmp_path / "my_demos", dirs_exist_ok=True)
         if "not run:" in block.comments:
-            assert re.search(r"<!-- not run: \w.{10,} -->", block.comments), f"{page}:{block.line}: no reason is given"
+            assert re.search(r"<!-- not run: \S.{10,} -->", block.comments), f"{page}:{block.line}: no reason is given"
         elif block.language == "sh":
             run_shell(block)
         elif block.language == "python":
@@ -114,4 +119,6 @@ def test_the_runner_notices_what_is_wrong(tmp_path, monkeypatch):
         run_python(first._replace(body="1 / 0\n"), tmp_path, {})
     with pytest.raises(AssertionError, match="only our own commands"):
         run_shell(second)
-    assert smaller(shlex.split("train ppo --steps 900 --out x")) == shlex.split("train ppo --out x --steps 1")
+    assert smaller(shlex.split("train ppo --steps 900 --out x")) == shlex.split(
+        "train ppo --out x --steps 1 --num-envs 8"
+    )

@@ -40,7 +40,9 @@ def render(item: Item, verdict: Json, scores: Scores, figure: str = "") -> str:
     return _template().render(
         item=item,
         verdict=verdict,
-        claims=[_claim(claim) for claim in verdict["claims"]],
+        claims=[
+            {**_claim(claim), "shares": _shares(verdict["claims"], i)} for i, claim in enumerate(verdict["claims"])
+        ],
         figure=Markup(inline(figure)),  # our own drawing, made inert by `inline`
         caption=caption(verdict),
         rows=len(scores.rows),
@@ -125,6 +127,13 @@ def _claim(claim: Json) -> Json:
     shown = [abs(cell["estimate"]) for _, cells in rows for cell in cells if cell["estimate"] is not None]
     groups = [list(group) for _, group in groupby(claim["expect"], key=lambda e: (e["says"], e["statistic"]))]
     return {**claim, "table": rows, "pooled": pooled, "scale": max(shown, default=1.0), "groups": groups}
+
+
+def _shares(claims: list[Json], index: int) -> int | None:
+    """The number of the first claim before this one whose table would be the same; None if there is none."""
+    speaks_of = [(c["metric"], c["statistic"], list(c["arms"]), c["cases"]) for c in claims[: index + 1]]
+    first = speaks_of.index(speaks_of[index])
+    return first + 1 if first < index and claims[index]["cases"] else None
 
 
 def _cell(arms: Json, paper: Json, arm: str, case: str | None) -> Json:
