@@ -304,7 +304,7 @@ def _heading(part: Any, claim: Claim, look: dict[str, Look], names: bool) -> Non
 
 
 def _mark(label: str, colour: str, marker: str, **options: Any) -> Line2D:
-    wide = {"markersize": 10, "markeredgewidth": 1.8} if marker == "_" else {"markersize": 5}
+    wide: dict[str, Any] = {"markersize": 10, "markeredgewidth": 1.8} if marker == "_" else {"markersize": 5}
     return Line2D([], [], color=colour, marker=marker, linewidth=0, label=label, **{**wide, **options})
 
 
