@@ -277,25 +277,23 @@ def numbered(start, count):
 
 def test_replay_holds_the_newest_pairs_beside_those_of_the_round(key):
     c = replace(C, replay=10)
-    state = gail.init(c, witness(), expert_of(DISCRETE), key, DISCRETE)
-    replayed, count = state.replay, state.replayed
-    kept = []
+    replay, kept = gail.init(c, witness(), expert_of(DISCRETE), key, DISCRETE).replay, []
     for start in (0, 4, 8, 12):
-        pool, valid, replayed, count = gail.remember(c, replayed, count, numbered(start, 4))
+        pool, replay = gail.remember(c, replay, numbered(start, 4))
         fresh = list(range(start + 3, start - 1, -1))
-        assert pool.action[: int(valid)].tolist() == fresh + kept
+        assert pool.rows.action[: int(pool.count)].tolist() == fresh + kept
         kept = (fresh + kept)[:10]
-        assert replayed.action[: int(count)].tolist() == kept
-        assert replayed.terminated.shape == (10,)
-    assert count == 10
+        assert replay.rows.action[: int(replay.count)].tolist() == kept
+        assert replay.rows.terminated.shape == (10,)
+    assert replay.count == 10
 
 
 def test_a_round_larger_than_the_replay_is_seen_whole_and_its_end_is_kept(key):
     c = replace(C, replay=3)
-    state = gail.init(c, witness(), expert_of(DISCRETE), key, DISCRETE)
-    pool, valid, replayed, count = gail.remember(c, state.replay, state.replayed, numbered(0, 7))
-    assert pool.action[: int(valid)].tolist() == [6, 5, 4, 3, 2, 1, 0]
-    assert replayed.action.tolist() == [6, 5, 4] and count == 3
+    empty = gail.init(c, witness(), expert_of(DISCRETE), key, DISCRETE).replay
+    pool, replay = gail.remember(c, empty, numbered(0, 7))
+    assert pool.rows.action[: int(pool.count)].tolist() == [6, 5, 4, 3, 2, 1, 0]
+    assert replay.rows.action.tolist() == [6, 5, 4] and replay.count == 3
 
 
 def judged(c, expert, batch, key, space=DISCRETE, state=None):
@@ -319,7 +317,7 @@ def test_the_true_reward_is_never_seen_and_the_learner_is_paid_by_the_new_discri
     c, expert = replace(C, inputs="obs_next_obs", absorbing=True, discount=0.8, learning_rate=0.3), expert_of(DISCRETE)
     start = gail.init(c, witness(), expert, jax.random.key(0), DISCRETE)
     known = discriminator_of(c, DISCRETE, expert)
-    start = gail.State(start.learner, known, start.opt, None, None)
+    start = gail.State(start.learner, known, start.opt, None)
     batch = batch_of(DISCRETE)
     state, metrics = judged(c, expert, batch, key, state=start)
     blind = judged(c, expert, batch._replace(reward=jnp.full((T, E), 7.0)), key, state=start)
@@ -348,8 +346,8 @@ def test_every_step_is_one_of_adam_along_the_loss_of_its_own_draw(batch_size, ke
     c, expert, policy = replace(C, steps=3, batch_size=batch_size), expert_of(DISCRETE), rows(DISCRETE, 8, 3)
     count, ends = jnp.int32(6), (jnp.float32(0), jnp.float32(0))
     d, optimiser = discriminator_of(c, DISCRETE, expert), optim.adam(c.learning_rate)
-    opt = optimiser.init(d.net)
-    found, _, _ = jax.jit(gail.fit)(c, d, opt, expert, policy, count, ends, key)
+    opt, pools = optimiser.init(d.net), (gail.Pool(expert.rows, expert.count), gail.Pool(policy, count))
+    found, _, _ = jax.jit(gail.fit)(c, d, opt, *pools, ends, key)
     slope = jax.jit(jax.grad(lambda p, samples, k: gail.loss(p, c, d.moments, *samples, ends, k)[0]))
     parts = d.net
     for k in jax.random.split(key, 3):

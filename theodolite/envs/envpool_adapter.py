@@ -86,7 +86,8 @@ class EnvPoolEnvs:
             first, _ = self._pool.reset(ended.astype(np.int32))
             obs = last_obs.copy()
             obs[ended] = self._reader.read(first)
-        return Step(obs, np.asarray(reward, np.float32), terminated, truncated & ~terminated, last_obs)
+        out: Any = (obs, np.asarray(reward, np.float32), terminated, truncated & ~terminated, last_obs)
+        return Step(*out)
 
     def close(self) -> None:
         """Free the pool."""

@@ -24,7 +24,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from theodolite.core import demos, nets, normalise, optim
 from theodolite.core.agent import Agent, Batch
@@ -105,14 +105,20 @@ class Discriminator(Arrays):
     moments: normalise.Moments
 
 
+class Pool(Arrays):
+    """Pairs of which the first `count` are valid."""
+
+    rows: Rows
+    count: Int[Array, ""]
+
+
 class State(Arrays):
-    """The learner's state, the discriminator with its optimiser, and the replayed pairs with their number."""
+    """The learner's state, the discriminator with its optimiser, and the replayed pairs if there is a replay."""
 
     learner: LearnerState
     discriminator: Discriminator
     opt: optim.OptState
-    replay: Rows | None
-    replayed: Array | None
+    replay: Pool | None
 
 
 def features(c: Config, p: Rows, discrete: bool) -> Float[Array, "*batch X"]:
@@ -166,13 +172,14 @@ def init(c: Config, learner: Agent, expert: demos.Transitions, key: PRNGKey, spa
     learner_key, net_key = jax.random.split(key)
     discrete = isinstance(space.action, Discrete)
     x = features(c, expert.rows, discrete)
-    outputs = space.action.num if discrete and c.inputs == "obs_action" else 1
+    outputs = space.action.num if isinstance(space.action, Discrete) and c.inputs == "obs_action" else 1
     widths = (x.shape[-1] + c.absorbing, *c.hidden, outputs)
     net = nets.mlp(net_key, widths, hidden=nets.glorot(1.0), head=nets.glorot(0.0))
     discriminator = Discriminator(net, normalise.moments_of(x, expert.count))
-    empty = jax.tree.map(lambda a: jnp.zeros((c.replay, *a.shape[1:]), a.dtype), expert.rows) if c.replay else None
+    empty = jax.tree.map(lambda a: jnp.zeros((c.replay, *a.shape[1:]), a.dtype), expert.rows)
     opt = optim.adam(c.learning_rate).init(net)
-    return State(learner.init(learner_key, space), discriminator, opt, empty, jnp.int32(0) if c.replay else None)
+    replay = Pool(empty, jnp.int32(0)) if c.replay else None
+    return State(learner.init(learner_key, space), discriminator, opt, replay)
 
 
 class Sample(Arrays):
@@ -217,7 +224,7 @@ def loss(
     return total, metrics
 
 
-def with_absorbing(c: Config, of_pairs: Scalar, of_absorbing: Scalar, ends: Scalar) -> Scalar:
+def with_absorbing(c: Config, of_pairs: Array, of_absorbing: Array, ends: Scalar) -> Array:
     """The mean over a class's pairs and its visits to the absorbing state."""
     share = visits(c) * ends / (1 + visits(c) * ends)
     return (1 - share) * of_pairs + share * of_absorbing
@@ -241,32 +248,31 @@ def slope_penalty(c: Config, d: Discriminator, expert: Sample, policy: Sample, k
     return policy.weight @ (jnp.sqrt(jnp.sum(slopes**2, -1) + 1e-12) - 1) ** 2
 
 
-def draw(c: Config, rows: Rows, count: Array, key: PRNGKey) -> Sample:
-    """What one update of D sees of a class whose first `count` rows are valid."""
-    size = rows.terminated.shape[0]
+def draw(c: Config, pool: Pool, key: PRNGKey) -> Sample:
+    """What one update of D sees of a class."""
+    size = pool.rows.terminated.shape[0]
     if c.batch_size == 0:
-        return Sample(rows, jnp.where(jnp.arange(size) < count, 1 / count.astype(jnp.float32), 0))
-    chosen = jax.random.randint(key, (c.batch_size,), 0, count)
-    return Sample(jax.tree.map(lambda x: x[chosen], rows), jnp.full(c.batch_size, 1 / c.batch_size))
+        return Sample(pool.rows, jnp.where(jnp.arange(size) < pool.count, 1 / pool.count.astype(jnp.float32), 0))
+    chosen = jax.random.randint(key, (c.batch_size,), 0, pool.count)
+    return Sample(jax.tree.map(lambda x: x[chosen], pool.rows), jnp.full(c.batch_size, 1 / c.batch_size))
 
 
 def fit(
     c: Config,
     d: Discriminator,
     opt: optim.OptState,
-    expert: demos.Transitions,
-    policy: Rows,
-    count: Array,
+    expert: Pool,
+    policy: Pool,
     ends: tuple[Scalar, Scalar],
     key: PRNGKey,
 ) -> tuple[Discriminator, optim.OptState, Metrics]:
-    """`steps` updates of the discriminator; the first `count` policy pairs are valid."""
+    """`steps` updates of the discriminator."""
     optimiser = optim.adam(c.learning_rate)
 
     def step(carry: tuple, key: PRNGKey) -> tuple[tuple, Metrics]:
         net, opt = carry
         expert_key, policy_key, slope_key = jax.random.split(key, 3)
-        experts, policies = draw(c, expert.rows, expert.count, expert_key), draw(c, policy, count, policy_key)
+        experts, policies = draw(c, expert, expert_key), draw(c, policy, policy_key)
         gradient, metrics = jax.grad(loss, has_aux=True)(net, c, d.moments, experts, policies, ends, slope_key)
         return optim.apply(optimiser, gradient, opt, net), metrics
 
@@ -274,11 +280,11 @@ def fit(
     return Discriminator(net, d.moments), opt, jax.tree.map(lambda m: m[-1], metrics)
 
 
-def remember(c: Config, replay: Rows, replayed: Array, fresh: Rows) -> tuple[Rows, Array, Rows, Array]:
-    """The round's pairs before the replayed ones, newest first, with their number; and the newest `replay` of both."""
-    pool = jax.tree.map(lambda new, old: jnp.concatenate([new[::-1], old]), fresh, replay)
-    count = replayed + fresh.terminated.size
-    return pool, count, jax.tree.map(lambda x: x[: c.replay], pool), jnp.minimum(count, c.replay)
+def remember(c: Config, replay: Pool, fresh: Rows) -> tuple[Pool, Pool]:
+    """The round's pairs before the replayed ones, newest first, and the newest `replay` of both, which are kept."""
+    rows = jax.tree.map(lambda new, old: jnp.concatenate([new[::-1], old]), fresh, replay.rows)
+    count = replay.count + fresh.terminated.size
+    return Pool(rows, count), Pool(jax.tree.map(lambda x: x[: c.replay], rows), jnp.minimum(count, c.replay))
 
 
 def update(
@@ -289,18 +295,18 @@ def update(
     collected = Rows(
         *(x.reshape(-1, *x.shape[2:]) for x in (batch.obs, batch.action, batch.last_obs, batch.terminated))
     )
-    size = jnp.int32(batch.reward.size)
+    fresh = Pool(collected, jnp.int32(batch.reward.size))
     x = features(c, collected, is_discrete(collected))
-    moments = normalise.merge(s.discriminator.moments, normalise.moments_of(x, size))
-    d = Discriminator(s.discriminator.net, moments)
-    pool, count, *kept = remember(c, s.replay, s.replayed, collected) if c.replay else (collected, size, None, None)
+    moments = normalise.merge(s.discriminator.moments, normalise.moments_of(x, fresh.count))
+    pool, kept = (fresh, None) if s.replay is None else remember(c, s.replay, collected)
     ends = expert.lengths.num_terminated / expert.lengths.num_steps, batch.terminated.mean()
-    d, opt, metrics = fit(c, d, s.opt, expert, pool, count, ends, fit_key)
+    d = Discriminator(s.discriminator.net, moments)
+    d, opt, metrics = fit(c, d, s.opt, Pool(expert.rows, expert.count), pool, ends, fit_key)
 
     learned_reward = reward(c, d, collected).reshape(batch.reward.shape)
     learner_state, learner_metrics = learner.update(s.learner, batch._replace(reward=learned_reward), learner_key)
     metrics = {**learner_metrics, **metrics, "learned_reward": learned_reward.mean()}
-    return State(learner_state, d, opt, *kept), metrics
+    return State(learner_state, d, opt, kept), metrics
 
 
 def agent(c: Config, learner: Agent, expert: demos.Transitions) -> Agent:
