@@ -48,7 +48,8 @@ def chunk() -> dict:
     for clocks in spent.values():
         clocks[:] = 0.0, 0.0
     jax.block_until_ready(next(run))
-    named = {f"{name}_{kind}": clocks[k] for name, clocks in spent.items() for k, kind in enumerate(("wall_s", "cpu_s"))}
+    kinds = ("wall_s", "cpu_s")
+    named = {f"{name}_{kind}": s for name, clocks in spent.items() for kind, s in zip(kinds, clocks, strict=True)}
     return {"steps": UPDATES * NUM_ENVS * SETTINGS.rollout, **named}
 
 

@@ -4,13 +4,13 @@ import os
 
 from harness import Worker, arguments, bar, column, finish, in_turns, median, ratio, said
 
-COUNTS = (1, 2, 4, 8, 16)
+COUNTS, UPDATES = (1, 2, 4, 8, 16), 10
 
 
 def main() -> None:
     options = arguments(__doc__ or "").parse_args()
     load = os.getloadavg()[0]
-    workers = {str(count): Worker("ppo_ours.py", count) for count in COUNTS}
+    workers = {str(count): Worker("ppo_ours.py", count, UPDATES) for count in COUNTS}
     runs = in_turns(workers, "chunk", options.rounds)
     firsts = {name: worker.first for name, worker in workers.items()}
     for worker in workers.values():
