@@ -1,4 +1,4 @@
-"""Worker: Theodolite's PPO on CartPole-v1 through the public `train`. Arguments: number of seeds, updates in a chunk."""
+"""Worker: Theodolite's PPO on CartPole-v1 through the public `train`. Arguments: seeds, updates in a chunk."""
 
 import sys
 
