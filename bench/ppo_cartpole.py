@@ -28,6 +28,7 @@ def main() -> None:
     faster = ratio(column(runs["rejax"], "wall_s"), column(runs["theodolite"], "wall_s"))
     thriftier = ratio(column(runs["rejax"], "cpu_s"), column(runs["theodolite"], "cpu_s"))
     compiling = ratio(column(cold["theodolite"], "compile_s"), column(cold["rejax"], "compile_s"))
+    cold_processor = ratio(column(cold["theodolite"], "cpu_s"), column(cold["rejax"], "cpu_s"))
     rows = [("", "env steps/s", "compile s", "first chunk, cold, s", "return at 204,800 steps", "peak MiB")]
     for name, rs in runs.items():
         learnt, first, program = "-", "-", "-"
@@ -40,13 +41,18 @@ def main() -> None:
         "wall_ratio": faster,
         "processor_ratio": thriftier,
         "compile_ratio": compiling,
+        "cold_processor_ratio": cold_processor,
         "returns": returns,
         "chunks": runs,
         "cold": cold,
         "load_before": load,
         "bars": [
             bar(f"at least 1.3x rejax's steps/s: {said(faster)}", faster["ratio"] >= 1.3),
-            bar(f"compile time not above rejax's: {said(compiling)} of it", compiling["ratio"] <= 1),
+            bar(
+                f"compile time not above rejax's: {said(compiling)} of it, processor time of the cold first chunk "
+                f"{said(cold_processor)}",
+                compiling["ratio"] <= 1,
+            ),
             bar("equal final return", np.mean(returns["theodolite"]) >= np.mean(returns["rejax"])),
         ],
     }
