@@ -36,9 +36,7 @@ ENOUGH = 10
 BISECTIONS = 60
 
 
-def mass_above(
-    base: Float[Array, " A"], utility: Float[Array, " A"]
-) -> tuple[Float[Array, " A"], Float[Array, " A"]]:
+def mass_above(base: Float[Array, " A"], utility: Float[Array, " A"]) -> tuple[Float[Array, " A"], Float[Array, " A"]]:
     """For each action, the base's probability of strictly more utility, and of at least as much."""
     order = jnp.argsort(-utility)
     descending = -utility[order]
@@ -236,9 +234,7 @@ TAILS: dict[str, Callable[[PRNGKey, tuple[int, ...]], Array]] = {
 """Laws of the proxy's error, from light to heavy tails."""
 
 
-def goodhart(
-    key: PRNGKey, tail: str, fractions: Float[Array, " Q"], n: int = 20_000
-) -> dict[str, Float[Array, " Q"]]:
+def goodhart(key: PRNGKey, tail: str, fractions: Float[Array, " Q"], n: int = 20_000) -> dict[str, Float[Array, " Q"]]:
     """True value V of what is chosen by a proxy U = V + error, V ~ N(0, 1), at each optimisation strength q.
 
     Keys: quantilizer; softmax_ratio and softmax_kl, softmax laws of the same worst ratio and of the same KL;

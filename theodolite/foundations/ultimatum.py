@@ -1,0 +1,225 @@
+"""Ultimatum games: meta-fair responders (Dacyn 2018), and whether fairness arises when the game is repeated.
+
+One unit is divided: the proposer offers x and keeps 1 - x, the responder accepts or both get nothing.
+
+    meta-fair responder   fair share f; accepts x >= f, and x < f with probability (1-ε)(1-f)/(1-x), so that offering
+                          less than f earns the proposer (1-ε)(1-f) < 1-f: a biased notion of fairness does not pay
+    mixture               sides that think f1 and f2 fair share the deals so that neither gets more than the other
+                          thinks fair: (1-f2, 1-f1), no deal in f1 + f2 - 1 of the cases
+    evolution             strategies (offer p, least accepted q), fitness exp(s · payoff), local reflecting mutation;
+                          with probability w a proposer knows q and offers min(p, q)
+    norm                  one number h: offer h, reject less; roles alternate
+    learning              proposer and responder are Q-learners that remember the last offer and answer
+
+Many parameter points run side by side as the leading axis. NumPy; a toy of the newsletter's claim that fairness would
+arise in the repeated game as tit for tat does in the prisoner's dilemma.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import optimize
+
+from theodolite.core.claim import Paper
+from theodolite.core.config import above, at_least, config, positive, probability, require
+from theodolite.core.errors import UserError
+
+PAPER = Paper("Conceptual problems with utility functions, second attempt at explaining", "Dacyn", 2018,
+              venue="LessWrong")  # fmt: skip
+REPUTATION = Paper("Fairness versus Reason in the Ultimatum Game", "Nowak, Page, Sigmund", 2000, venue="Science 289")
+
+
+def p_accept(offer: Float[np.ndarray, "*B"], fair: float, eps: float = 0.01) -> Float[np.ndarray, "*B"]:
+    """How often the meta-fair responder accepts an offer."""
+    short = (1 - eps) * (1 - fair) / np.maximum(1 - offer, 1e-300)
+    return np.where(offer >= fair, 1.0, np.minimum(1.0, short))
+
+
+def exploitation(fair: float, eps: float = 0.01, grid: int = 10_001) -> float:
+    """The most that any offer below f earns the proposer beyond the fair 1 - f; negative: none pays."""
+    offers = np.linspace(0, 1, grid)
+    offers = offers[offers < fair]
+    return float((p_accept(offers, fair, eps) * (1 - offers)).max() - (1 - fair)) if len(offers) else -1.0
+
+
+def alternating(fair: tuple[float, float], eps: float = 0.01) -> tuple[float, float]:
+    """Average payoffs of two meta-fair agents who propose in turn and demand what they think fair."""
+    payoff = np.zeros(2)
+    for proposer in (0, 1):
+        offer = np.array(1 - fair[proposer])
+        chance = float(p_accept(offer, fair[1 - proposer], eps))
+        payoff[proposer] += chance * (1 - float(offer)) / 2
+        payoff[1 - proposer] += chance * float(offer) / 2
+    return float(payoff[0]), float(payoff[1])
+
+
+def best_mixture(fair: tuple[float, float], grid: int = 101) -> tuple[float, float, float]:
+    """Payoffs and share of deals of the best lottery over divisions and no deal, by linear programming.
+
+    The sum is maximal such that neither side gets more than the other thinks it fair to get.
+    """
+    x = np.linspace(0, 1, grid)
+    divisions = np.stack([x, 1 - x])
+    limits = [1 - fair[1], 1 - fair[0]]
+    found = optimize.linprog(-np.ones(grid), A_ub=np.vstack([divisions, np.ones(grid)]), b_ub=[*limits, 1.0])
+    payoff = divisions @ found.x
+    return float(payoff[0]), float(payoff[1]), float(found.x.sum())
+
+
+@config
+class Population:
+    """A population of strategies."""
+
+    size: int = 1_000
+    """Individuals; each proposes to one and answers one per generation."""
+    generations: int = 10_000
+    """Generations."""
+    selection: float = 10.0
+    """s: fitness is exp(s · payoff)."""
+    mutation: float = 0.2
+    """Probability that a trait changes."""
+    step: float = 0.02
+    """Largest change of a trait; at 0 and 1 it is reflected."""
+    initial: float = 1.0
+    """Traits start uniform between 0 and this."""
+
+    def __post_init__(self) -> None:
+        require(self, size=at_least(2), generations=at_least(1), selection=at_least(0), mutation=probability)
+        require(self, step=positive, initial=probability)
+
+
+def reflected(x: Float[np.ndarray, "*B"]) -> Float[np.ndarray, "*B"]:
+    """x folded back into [0, 1], for x in [-1, 2]."""
+    return 1 - np.abs(1 - np.abs(x))
+
+
+def children(rng: np.random.Generator, fitness: Float[np.ndarray, "P N"]) -> Int[np.ndarray, "P N"]:
+    """Parents drawn in proportion to fitness, in random order, within each population; flat indices."""
+    points, size = fitness.shape
+    total = np.cumsum(fitness, axis=1)
+    ends = total / total[:, -1:] + np.arange(points, dtype=fitness.dtype)[:, None]
+    draws = rng.random(fitness.shape, dtype=fitness.dtype) + np.arange(points, dtype=fitness.dtype)[:, None]
+    found = np.searchsorted(ends.ravel(), draws.ravel(), side="right").reshape(points, size)
+    first = size * np.arange(points)[:, None]
+    return np.clip(found, first, first + size - 1)  # rounding at the seams
+
+
+def _mutated(rng: np.random.Generator, c: Population, trait: np.ndarray) -> np.ndarray:
+    u = rng.random(trait.shape)  # one draw decides whether, and by how much
+    moved = trait + c.step * (2 * u / max(c.mutation, 1e-300) - 1)
+    return np.where(u < c.mutation, reflected(moved), trait)
+
+
+def evolve(
+    rng: np.random.Generator, c: Population, informed: Float[np.ndarray, " P"], selection: Float[np.ndarray, " P"]
+) -> tuple[Float[np.ndarray, " P"], Float[np.ndarray, " P"]]:
+    """Mean offer and mean threshold over the second half of the generations, for each point (w, s).
+
+    A generation is one game per individual and role: children stand in random order, and each proposes to the next.
+    """
+    shape = (len(informed), c.size)
+    p, q = c.initial * rng.random((2, *shape))
+    offers, thresholds = np.zeros(shape[0]), np.zeros(shape[0])
+    for generation in range(c.generations):
+        theirs = np.roll(q, -1, axis=1)
+        knows = rng.random(shape) < informed[:, None]
+        offer = np.where(knows, np.minimum(p, theirs), p)
+        deal = offer >= theirs
+        payoff = np.where(deal, 1 - offer, 0) + np.roll(np.where(deal, offer, 0), 1, axis=1)
+        if generation >= c.generations // 2:
+            offers += offer.mean(1)
+            thresholds += q.mean(1)
+        parents = children(rng, np.exp(selection[:, None] * (payoff - payoff.max(1, keepdims=True))))
+        p, q = (_mutated(rng, c, trait.ravel()[parents]) for trait in (p, q))
+    counted = c.generations - c.generations // 2
+    return offers / counted, thresholds / counted
+
+
+def norm_payoff(mine: Float[np.ndarray, "*#B"], theirs: Float[np.ndarray, "*#B"]) -> Float[np.ndarray, "*B"]:
+    """Payoff of two alternating rounds: equal norms 1; where they differ the higher offer alone is a deal.
+
+    The one with the lower norm gets what the other offers, and offers too little itself.
+    """
+    return np.where(mine >= theirs, 1 - mine, 0) + np.where(theirs >= mine, theirs, 0)
+
+
+def norms(rng: np.random.Generator, c: Population, points: int) -> Float[np.ndarray, " P"]:
+    """Mean norm over the second half of the generations in independent populations."""
+    h, total = c.initial * rng.random((points, c.size)), np.zeros(points)
+    for generation in range(c.generations):
+        payoff = norm_payoff(h, np.roll(h, -1, axis=1)) + norm_payoff(h, np.roll(h, 1, axis=1))
+        parents = children(rng, np.exp(c.selection * (payoff - payoff.max(1, keepdims=True)) / 2))
+        h = _mutated(rng, c, h.ravel()[parents])
+        if generation >= c.generations // 2:
+            total += h.mean(1)
+    return total / (c.generations - c.generations // 2)
+
+
+@config
+class Learners:
+    """A pair of Q-learners."""
+
+    offers: int = 11
+    """Size of the grid of offers, 0 to 1."""
+    discount: float = 0.9
+    """δ of both."""
+    learning_rate: float = 0.1
+    """Step of Q-learning."""
+    exploration: float = 0.2
+    """Probability of a random action at the start; it falls linearly to 0.01 at half the rounds."""
+    optimism: float = 0.0
+    """Initial Q of rejecting; that of accepting is 0.5 more."""
+    rounds: int = 100_000
+    """Rounds of the repeated game."""
+
+    def __post_init__(self) -> None:
+        require(self, offers=at_least(2), discount=probability, learning_rate=above(0), exploration=probability)
+        require(self, optimism=at_least(0), rounds=at_least(10))
+
+
+class Learned(NamedTuple):
+    """What pairs do in the last tenth of the rounds."""
+
+    offer: Float[np.ndarray, " P"]
+    accepted: Float[np.ndarray, " P"]
+    proposer: Float[np.ndarray, " P"]
+    responder: Float[np.ndarray, " P"]
+
+
+def learn(rng: np.random.Generator, c: Learners, pairs: int) -> Learned:
+    """Independent pairs; roles are fixed, the proposer sees the last (offer, answer), the responder also the new offer.
+
+    Raises:
+        UserError: no pairs.
+    """
+    if pairs < 1:
+        raise UserError(f"pairs = {pairs}: at least one is needed.")
+    n, who = c.offers, np.arange(pairs)
+    propose = np.zeros((pairs, 2 * n, n))
+    answer = np.full((pairs, 2 * n, n, 2), c.optimism) + np.array([0.0, 0.5])
+    last, sums, tail = np.zeros(pairs, int), np.zeros((4, pairs)), c.rounds // 10
+    pending: tuple | None = None
+    for t in range(c.rounds):
+        rate = max(0.01, c.exploration * (1 - 2 * t / c.rounds))
+        offer = _choice(rng, propose[who, last], rate)
+        said = _choice(rng, answer[who, last, offer], rate)
+        if pending is not None:  # the responder's next state holds the new offer
+            before, old, took, gain = pending
+            target = gain + c.discount * answer[who, last, offer].max(-1)
+            answer[who, before, old, took] += c.learning_rate * (target - answer[who, before, old, took])
+        share = offer / (n - 1)
+        gains = np.stack([(1 - share) * said, share * said])
+        following = 2 * offer + said
+        target = gains[0] + c.discount * propose[who, following].max(-1)
+        propose[who, last, offer] += c.learning_rate * (target - propose[who, last, offer])
+        pending, last = (last, offer, said, gains[1]), following
+        if t >= c.rounds - tail:
+            sums += np.stack([share, said, *gains])
+    return Learned(*(sums / tail))
+
+
+def _choice(rng: np.random.Generator, values: Float[np.ndarray, "P K"], rate: float) -> Int[np.ndarray, " P"]:
+    noise = rng.random(values.shape)
+    best = np.argmax(values + 1e-9 * noise, axis=1)
+    return np.where(rng.random(len(values)) < rate, np.argmax(noise, axis=1), best)
