@@ -63,7 +63,7 @@ def test_plans_are_ordered_by_how_freely_they_may_leave_the_base(small):
     world, base = small
     plan = jax.jit(seq.plan, static_argnums=3)
     returns = [
-        float(seq.total(world, plan(world, world.proxy, base, "quantile", q), world.proxy)) for q in (1, 0.5, 0.1)
+        float(seq.total(world, plan(world, world.proxy, base, "quantile", q), world.proxy)) for q in (1.0, 0.5, 0.1)
     ]
     best = float(seq.total(world, plan(world, world.proxy, base, "best", 0.0), world.proxy))
     assert float(seq.total(world, base, world.proxy)) == pytest.approx(returns[0])

@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from scipy import optimize
 
 from theodolite.core.claim import Paper
-from theodolite.core.config import above, at_least, config, positive, probability, require
+from theodolite.core.config import above, at_least, between, config, probability, require
 from theodolite.core.errors import UserError
 
 PAPER = Paper("Conceptual problems with utility functions, second attempt at explaining", "Dacyn", 2018,
@@ -67,93 +67,103 @@ def best_mixture(fair: tuple[float, float], grid: int = 101) -> tuple[float, flo
     return float(payoff[0]), float(payoff[1]), float(found.x.sum())
 
 
+LEVELS = 1_001
+"""Traits are thousandths, 0 to 1."""
+
+
 @config
 class Population:
     """A population of strategies."""
 
     size: int = 1_000
-    """Individuals; each proposes to one and answers one per generation."""
+    """Individuals."""
     generations: int = 10_000
     """Generations."""
-    selection: float = 10.0
-    """s: fitness is exp(s · payoff)."""
     mutation: float = 0.2
     """Probability that a trait changes."""
-    step: float = 0.02
-    """Largest change of a trait; at 0 and 1 it is reflected."""
+    step: int = 20
+    """Largest change of a trait, in thousandths; beyond 0 and 1 it is reflected."""
     initial: float = 1.0
     """Traits start uniform between 0 and this."""
 
     def __post_init__(self) -> None:
-        require(self, size=at_least(2), generations=at_least(1), selection=at_least(0), mutation=probability)
-        require(self, step=positive, initial=probability)
+        require(self, size=at_least(2), generations=at_least(1), mutation=probability)
+        require(self, step=between(1, LEVELS - 1), initial=probability)
 
 
-def reflected(x: Float[np.ndarray, "*B"]) -> Float[np.ndarray, "*B"]:
-    """x folded back into [0, 1], for x in [-1, 2]."""
-    return 1 - np.abs(1 - np.abs(x))
+Traits = Int[np.ndarray, "P N"]
+Table = Float[np.ndarray, "P L"]
 
 
-def children(rng: np.random.Generator, fitness: Float[np.ndarray, "P N"]) -> Int[np.ndarray, "P N"]:
-    """Parents drawn in proportion to fitness, in random order, within each population; flat indices."""
+def counts(traits: Traits) -> Table:
+    """Share of the population at each level."""
+    points, size = traits.shape
+    flat = traits + LEVELS * np.arange(points)[:, None]
+    return np.bincount(flat.ravel(), minlength=points * LEVELS).reshape(points, LEVELS) / size
+
+
+def payoffs(offers: Table, thresholds: Table, informed: Float[np.ndarray, " P"]) -> tuple[Table, Table]:
+    """Expected payoff of each offer against the thresholds, and of each threshold against the offers.
+
+    Everybody meets everybody, also itself. An informed proposer offers the smaller of its offer and the threshold.
+    """
+    x, w = np.linspace(0, 1, LEVELS), informed[:, None]
+    below = np.cumsum(thresholds, axis=1)
+    proposer = (1 - w) * (1 - x) * below + w * np.cumsum(thresholds * (1 - x), axis=1)
+    willing = np.cumsum(offers[:, ::-1], axis=1)[:, ::-1]
+    gifts = np.cumsum((offers * x)[:, ::-1], axis=1)[:, ::-1]
+    return proposer, (1 - w) * gifts + w * x * willing
+
+
+def parents(rng: np.random.Generator, fitness: Float[np.ndarray, "P N"]) -> Int[np.ndarray, "P N"]:
+    """Parents drawn in proportion to fitness within each population, in order; flat indices.
+
+    Sums of exponentials, normalised, are uniform draws that are already sorted.
+    """
     points, size = fitness.shape
     total = np.cumsum(fitness, axis=1)
-    ends = total / total[:, -1:] + np.arange(points, dtype=fitness.dtype)[:, None]
-    draws = rng.random(fitness.shape, dtype=fitness.dtype) + np.arange(points, dtype=fitness.dtype)[:, None]
-    found = np.searchsorted(ends.ravel(), draws.ravel(), side="right").reshape(points, size)
-    first = size * np.arange(points)[:, None]
-    return np.clip(found, first, first + size - 1)  # rounding at the seams
+    place = np.arange(points)[:, None]
+    gaps = np.cumsum(rng.standard_exponential((points, size + 1)), axis=1)
+    draws = gaps[:, :-1] / gaps[:, -1:] + place
+    found = np.searchsorted((total / total[:, -1:] + place).ravel(), draws.ravel(), side="right").reshape(points, size)
+    return np.clip(found, size * place, size * place + size - 1)  # rounding at the seams
 
 
-def _mutated(rng: np.random.Generator, c: Population, trait: np.ndarray) -> np.ndarray:
-    u = rng.random(trait.shape)  # one draw decides whether, and by how much
-    moved = trait + c.step * (2 * u / max(c.mutation, 1e-300) - 1)
-    return np.where(u < c.mutation, reflected(moved), trait)
+def mutated(rng: np.random.Generator, c: Population, traits: Traits) -> Traits:
+    """Some traits moved by up to `step` levels either way, reflected at the ends."""
+    u = rng.random(traits.shape)  # one draw decides whether, and by how much
+    moved = traits + np.floor(u / max(c.mutation, 1e-300) * (2 * c.step + 1)).astype(traits.dtype) - c.step
+    reflected = LEVELS - 1 - np.abs(LEVELS - 1 - np.abs(moved))
+    return np.where(u < c.mutation, reflected, traits)
 
 
 def evolve(
-    rng: np.random.Generator, c: Population, informed: Float[np.ndarray, " P"], selection: Float[np.ndarray, " P"]
+    rng: np.random.Generator,
+    c: Population,
+    informed: Float[np.ndarray, " P"],
+    selection: Float[np.ndarray, " P"],
+    *,
+    norm: bool = False,
 ) -> tuple[Float[np.ndarray, " P"], Float[np.ndarray, " P"]]:
     """Mean offer and mean threshold over the second half of the generations, for each point (w, s).
 
-    A generation is one game per individual and role: children stand in random order, and each proposes to the next.
+    Fitness is exp(s · payoff), the payoff that of a round in either role. `norm` ties the two traits: offer what you
+    would accept.
     """
-    shape = (len(informed), c.size)
-    p, q = c.initial * rng.random((2, *shape))
-    offers, thresholds = np.zeros(shape[0]), np.zeros(shape[0])
+    points, rows = len(informed), np.arange(len(informed))[:, None]
+    p, q = np.floor(rng.random((2, points, c.size)) * (c.initial * (LEVELS - 1) + 1)).astype(np.int64)
+    sums = np.zeros((2, points))
     for generation in range(c.generations):
-        theirs = np.roll(q, -1, axis=1)
-        knows = rng.random(shape) < informed[:, None]
-        offer = np.where(knows, np.minimum(p, theirs), p)
-        deal = offer >= theirs
-        payoff = np.where(deal, 1 - offer, 0) + np.roll(np.where(deal, offer, 0), 1, axis=1)
+        q = p if norm else q
+        proposer, responder = payoffs(counts(p), counts(q), informed)
+        payoff = proposer[rows, p] + responder[rows, q]
         if generation >= c.generations // 2:
-            offers += offer.mean(1)
-            thresholds += q.mean(1)
-        parents = children(rng, np.exp(selection[:, None] * (payoff - payoff.max(1, keepdims=True))))
-        p, q = (_mutated(rng, c, trait.ravel()[parents]) for trait in (p, q))
-    counted = c.generations - c.generations // 2
-    return offers / counted, thresholds / counted
-
-
-def norm_payoff(mine: Float[np.ndarray, "*#B"], theirs: Float[np.ndarray, "*#B"]) -> Float[np.ndarray, "*B"]:
-    """Payoff of two alternating rounds: equal norms 1; where they differ the higher offer alone is a deal.
-
-    The one with the lower norm gets what the other offers, and offers too little itself.
-    """
-    return np.where(mine >= theirs, 1 - mine, 0) + np.where(theirs >= mine, theirs, 0)
-
-
-def norms(rng: np.random.Generator, c: Population, points: int) -> Float[np.ndarray, " P"]:
-    """Mean norm over the second half of the generations in independent populations."""
-    h, total = c.initial * rng.random((points, c.size)), np.zeros(points)
-    for generation in range(c.generations):
-        payoff = norm_payoff(h, np.roll(h, -1, axis=1)) + norm_payoff(h, np.roll(h, 1, axis=1))
-        parents = children(rng, np.exp(c.selection * (payoff - payoff.max(1, keepdims=True)) / 2))
-        h = _mutated(rng, c, h.ravel()[parents])
-        if generation >= c.generations // 2:
-            total += h.mean(1)
-    return total / (c.generations - c.generations // 2)
+            sums += p.mean(1), q.mean(1)
+        chosen = parents(rng, np.exp(selection[:, None] * (payoff - payoff.max(1, keepdims=True))))
+        p = mutated(rng, c, p.ravel()[chosen])
+        q = p if norm else mutated(rng, c, q.ravel()[chosen])
+    offers, thresholds = sums / (c.generations - c.generations // 2) / (LEVELS - 1)
+    return offers, thresholds
 
 
 @config

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from theodolite.core.claim import Claim, Item, Job, Row, Size, at_least, at_most, better, close, row
+from theodolite.core.claim import Claim, Item, Job, Row, Size, at_least, at_most, better, close, lower, row
 from theodolite.foundations import local_preferences as local
 
 BITS: dict[Size, tuple[int, ...]] = {
@@ -32,14 +32,14 @@ def costs(seeds: tuple[int, ...], sizes: tuple[int, ...]) -> list[Row]:
             found[COMMON].append(local.worlds_needed(w, rng, common=True))
             found[LOCAL].append(local.local_evaluations(w))
             if n <= 32:
-                rows.append(row(ALL, f"bits/{n}", seed, log_cost=np.log10(2.0 * 2**n)))
+                rows.append(row(ALL, f"worlds/{n}", seed, log_cost=np.log10(2.0 * 2**n)))
         for arm, values in found.items():
             slope = np.polyfit(np.log(sizes), np.log(values), 1)[0]
-            rows.append(row(arm, "slope", seed, slope=slope))
-            rows += [row(arm, f"bits/{n}", seed, log_cost=np.log10(v)) for n, v in zip(sizes, values, strict=True)]
+            rows.append(row(arm, "all sizes", seed, slope=slope))
+            rows += [row(arm, f"worlds/{n}", seed, log_cost=np.log10(v)) for n, v in zip(sizes, values, strict=True)]
         advantage = {"factored": found[INDEPENDENT][1] / found[COMMON][1]}
         advantage["not factored"] = local.unfactored_advantage(rng, sizes[1] if sizes[1] <= 16 else 12)
-        rows += [row(arm, "advantage", seed, advantage=v) for arm, v in advantage.items()]
+        rows += [row(arm, "16 bits", seed, advantage=v) for arm, v in advantage.items()]
     return rows
 
 
@@ -65,7 +65,7 @@ def drifting(seeds: tuple[int, ...]) -> list[Row]:
             each = [local.log_likelihoods(options, taken, assumed) for assumed in ASSUMED]
             chosen = max(each, key=lambda found: found[:LEARNED].sum())
             for arm, found in (("fixed utility", each[0]), ("drifting utility", chosen)):
-                rows.append(row(arm, f"drift/{drift:g}", seed, log_likelihood=found[LEARNED:].mean()))
+                rows.append(row(arm, f"drifting choosers/{drift:g}", seed, log_likelihood=found[LEARNED:].mean()))
     return rows
 
 
@@ -88,7 +88,7 @@ CLAIMS = (
         "grows; preferences over what the decision touches do not.",
         metric="slope",
         arms=(INDEPENDENT, COMMON, LOCAL),
-        cases=("slope",),
+        cases=("all sizes",),
         scope="toy",
         statistic="mean",
         unit="slope of log evaluations over log bits",
@@ -99,14 +99,14 @@ CLAIMS = (
         text="Evaluations until the better of two lotteries is found with 95%, by size of the world.",
         metric="log_cost",
         arms=(ALL, INDEPENDENT, COMMON, LOCAL),
-        cases=tuple(f"bits/{n}" for n in BITS["full"]),
+        cases=tuple(f"worlds/{n}" for n in BITS["full"]),
         scope="toy",
         higher_is_better=False,
         unit="evaluations, log10",
         level="bits of the world",
         expect=(
-            better(INDEPENDENT, than=COMMON, by=1.0, cases=("bits/1024",)),
-            better(INDEPENDENT, than=LOCAL, by=1.0, cases=("bits/1024",)),
+            lower(COMMON, than=INDEPENDENT, by=1.0, cases=("worlds/1024",)),
+            lower(LOCAL, than=INDEPENDENT, by=1.0, cases=("worlds/1024",)),
         ),
     ),
     Claim(
@@ -130,7 +130,7 @@ CLAIMS = (
         text="The advantage of common worlds at 16 bits is gone when utility is a random function of all bits.",
         metric="advantage",
         arms=("factored", "not factored"),
-        cases=("advantage",),
+        cases=("16 bits",),
         scope="toy",
         unit="worlds needed, independent over common",
         expect=(at_most("not factored", 1.5), at_least("factored", 1.5)),
@@ -141,14 +141,17 @@ CLAIMS = (
         source="newsletter",
         metric="log_likelihood",
         arms=("drifting utility", "fixed utility"),
-        cases=tuple(f"drift/{d:g}" for d in DRIFTS),
+        cases=tuple(f"drifting choosers/{d:g}" for d in DRIFTS),
         scope="toy",
         statistic="mean",
         unit="log-likelihood per choice, nats",
         level="drift of a weight in 100 choices",
         expect=(
-            *(better("drifting utility", than="fixed utility", cases=(f"drift/{d}",)) for d in ("0.2", "0.5", "1")),
-            close("drifting utility", "fixed utility", 0.005, cases=("drift/0",)),
+            *(
+                better("drifting utility", than="fixed utility", cases=(f"drifting choosers/{d}",))
+                for d in ("0.2", "0.5", "1")
+            ),
+            close("drifting utility", "fixed utility", 0.005, cases=("drifting choosers/0",)),
         ),
     ),
 )

@@ -163,8 +163,13 @@ CLAIMS = (
     ),
 )  # fmt: skip
 
-DRAWN = ("against-softmax", "once-is-better-than-stepwise", "steps-multiply-the-bound",
-         "once-is-best-without-chance", "meta-feedback-trade-off")
+DRAWN = (
+    "against-softmax",
+    "once-is-better-than-stepwise",
+    "steps-multiply-the-bound",
+    "once-is-best-without-chance",
+    "meta-feedback-trade-off",
+)
 """The claims of the figure; the exact ones are differences near zero."""
 
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from theodolite.core.claim import Claim, Item, Job, Row, Size, at_least, at_most, better, row
+from theodolite.core.claim import Claim, Item, Job, Row, Size, at_least, at_most, lower, row
 from theodolite.foundations import speed_prior as sp
 
 BITS = (16, 20, 24)
@@ -28,7 +28,7 @@ def argument(keys: tuple[int, ...]) -> list[Row]:
                 overhead, _, time = arm.partition(", ")
                 w = sp.weights(sp.steps(key, bits, "whole search" if time == TIMES[0] else "until found"), overhead)
                 shares = w / w.sum() * (bits + 1)
-                rows.append(row(arm, f"key/{bits}", seed, brute=shares[0], imbalance=np.abs(shares - 1).max()))
+                rows.append(row(arm, f"random keys/{bits}", seed, brute=shares[0], imbalance=np.abs(shares - 1).max()))
     return rows
 
 
@@ -38,16 +38,18 @@ def curves() -> list[Row]:
     for alpha in ALPHAS:
         for overhead in sp.OVERHEADS:
             w = sp.weights(times, overhead, alpha)
-            rows.append(row(overhead, f"alpha/{alpha:g}", 0, brute_share=w[0] / w.sum()))
+            rows.append(row(overhead, f"tilted priors/{alpha:g}", 0, brute_share=w[0] / w.sum()))
     for log_share in LOOPHOLES:
         wrong = sp.p_wrong(16, 2.0**log_share)
         arms = {"nothing known": wrong[0], "half known": wrong[8], "all known": wrong[16]}
         for overhead, name in (("free", "prior, knowledge free"), ("Elias gamma", "prior, knowledge delimited")):
             w = sp.weights(times, overhead)
             arms[name] = wrong @ w / w.sum()
-        rows += [row(arm, f"loopholes/{log_share}", 0, p_wrong=p) for arm, p in arms.items()]
+        rows += [row(arm, f"keys of 16 bits/{log_share}", 0, p_wrong=p) for arm, p in arms.items()]
     for alpha in (0.0, 0.5, 1.0, 1.2):
-        rows += [row(f"α = {alpha:g}", f"insight/{n}", 0, share=sp.structure_share(n, alpha)) for n in SIZES]
+        rows += [
+            row(f"α = {alpha:g}", f"problems with structure/{n}", 0, share=sp.structure_share(n, alpha)) for n in SIZES
+        ]
     return rows
 
 
@@ -57,7 +59,7 @@ def jobs(size: Size, seeds: int | None) -> list[Job]:
     return [Job("all programs", "keys", keys, partial(argument, keys)), Job("all programs", "curves", (0,), curves)]
 
 
-KEY_CASES = tuple(f"key/{bits}" for bits in BITS)
+KEY_CASES = tuple(f"random keys/{bits}" for bits in BITS)
 CLAIMS = (
     Claim(
         id="halving-argument",
@@ -70,7 +72,7 @@ CLAIMS = (
         scope="toy",
         statistic="max",
         higher_is_better=False,
-        unit="largest relative difference from an equal share",
+        unit="largest difference",
         expect=(at_most(ARMS[0], 0.1),),
     ),
     Claim(
@@ -83,7 +85,7 @@ CLAIMS = (
         scope="toy",
         statistic="mean",
         higher_is_better=False,
-        unit="weight of brute force, in equal shares",
+        unit="weight, in equal shares",
         level="bits of the key",
         expect=tuple(at_most(arm, 2.0) for arm in ARMS),
     ),
@@ -93,13 +95,13 @@ CLAIMS = (
         "of time costs exactly one bit.",
         metric="brute_share",
         arms=tuple(sp.OVERHEADS),
-        cases=tuple(f"alpha/{alpha:g}" for alpha in ALPHAS),
+        cases=tuple(f"tilted priors/{alpha:g}" for alpha in ALPHAS),
         exact=True,
         scope="toy",
         higher_is_better=False,
         unit="share of brute force",
         level="α",
-        expect=(at_least("free", 2 / 17, cases=("alpha/0.8",)), at_most("free", 0.5 / 17, cases=("alpha/1.2",))),
+        expect=(at_least("free", 2 / 17, cases=("tilted priors/0.8",)), at_most("free", 0.5 / 17, cases=("tilted priors/1.2",))),
     ),
     Claim(
         id="knowledge-avoids-loopholes",
@@ -107,16 +109,16 @@ CLAIMS = (
         "them a prior prefers does matter.",
         metric="p_wrong",
         arms=("nothing known", "half known", "all known", "prior, knowledge free", "prior, knowledge delimited"),
-        cases=tuple(f"loopholes/{share}" for share in LOOPHOLES),
+        cases=tuple(f"keys of 16 bits/{share}" for share in LOOPHOLES),
         exact=True,
         scope="toy",
         higher_is_better=False,
         unit="probability of a wrong answer",
         level="share of candidates that are loopholes, log2",
         expect=(
-            *(better("nothing known", than="half known", by=0.05, cases=(f"loopholes/{share}",))
+            *(lower("half known", than="nothing known", by=0.05, cases=(f"keys of 16 bits/{share}",))
               for share in (-16, -12, -8)),
-            *(better("half known", than="all known", by=0.005, cases=(f"loopholes/{share}",))
+            *(lower("all known", than="half known", by=0.005, cases=(f"keys of 16 bits/{share}",))
               for share in (-12, -8)),
         ),
     ),
@@ -127,12 +129,12 @@ CLAIMS = (
         source="newsletter",
         metric="share",
         arms=("α = 0", "α = 0.5", "α = 1", "α = 1.2"),
-        cases=tuple(f"insight/{n}" for n in SIZES),
+        cases=tuple(f"problems with structure/{n}" for n in SIZES),
         exact=True,
         scope="toy",
         unit="share of the prior",
         level="bits of the key",
-        expect=tuple(at_least(arm, 0.99, cases=("insight/128",)) for arm in ("α = 0", "α = 0.5", "α = 1", "α = 1.2")),
+        expect=tuple(at_least(arm, 0.99, cases=("problems with structure/128",)) for arm in ("α = 0", "α = 0.5", "α = 1", "α = 1.2")),
     ),
 )  # fmt: skip
 
