@@ -178,14 +178,14 @@ class Learners:
     """Step of Q-learning."""
     exploration: float = 0.2
     """Probability of a random action at the start; it falls linearly to 0.01 at half the rounds."""
-    optimism: float = 0.0
-    """Initial Q of rejecting; that of accepting is 0.5 more."""
+    leniency: float = 0.5
+    """Initial Q of accepting; that of rejecting is 0, so thresholds start at nothing where this is positive."""
     rounds: int = 100_000
     """Rounds of the repeated game."""
 
     def __post_init__(self) -> None:
         require(self, offers=at_least(2), discount=probability, learning_rate=above(0), exploration=probability)
-        require(self, optimism=at_least(0), rounds=at_least(10))
+        require(self, leniency=at_least(0), rounds=at_least(10))
 
 
 class Learned(NamedTuple):
@@ -207,7 +207,7 @@ def learn(rng: np.random.Generator, c: Learners, pairs: int) -> Learned:
         raise UserError(f"pairs = {pairs}: at least one is needed.")
     n, who = c.offers, np.arange(pairs)
     propose = np.zeros((pairs, 2 * n, n))
-    answer = np.full((pairs, 2 * n, n, 2), c.optimism) + np.array([0.0, 0.5])
+    answer = np.zeros((pairs, 2 * n, n, 2)) + np.array([0.0, c.leniency])
     last, sums, tail = np.zeros(pairs, int), np.zeros((4, pairs)), c.rounds // 10
     pending: tuple | None = None
     for t in range(c.rounds):

@@ -101,7 +101,10 @@ CLAIMS = (
         higher_is_better=False,
         unit="share of brute force",
         level="α",
-        expect=(at_least("free", 2 / 17, cases=("tilted priors/0.8",)), at_most("free", 0.5 / 17, cases=("tilted priors/1.2",))),
+        expect=(
+            at_least("free", 2 / 17, cases=("tilted priors/0.8",)),
+            at_most("free", 0.5 / 17, cases=("tilted priors/1.2",)),
+        ),
     ),
     Claim(
         id="knowledge-avoids-loopholes",
@@ -134,7 +137,7 @@ CLAIMS = (
         scope="toy",
         unit="share of the prior",
         level="bits of the key",
-        expect=tuple(at_least(arm, 0.99, cases=("problems with structure/128",)) for arm in ("α = 0", "α = 0.5", "α = 1", "α = 1.2")),
+        expect=tuple(at_least(f"α = {a}", 0.99, cases=("problems with structure/128",)) for a in (0, 0.5, 1, 1.2)),
     ),
 )  # fmt: skip
 
