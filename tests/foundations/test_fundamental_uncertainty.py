@@ -28,10 +28,10 @@ def test_programmes_need_their_number_of_assumptions(drawn):
 def test_expectations_are_those_of_simulated_programmes(drawn):
     c, true, seen = drawn
     rng = np.random.default_rng(1)
-    for rule in fu.RULES:
+    for rule in ("greatest estimate", "margin"):
         chosen = fu.choose(c, seen, rule)
-        gained, ended = np.zeros(200), np.zeros(200)
-        for i in range(200):
+        gained, ended = np.zeros(60), np.zeros(60)
+        for i in range(60):
             for b, programme in enumerate(chosen):
                 if programme == fu.NOTHING:
                     bad = rng.random() < c.waiting
@@ -43,10 +43,8 @@ def test_expectations_are_those_of_simulated_programmes(drawn):
                     gained[i] += -c.cost if bad else 1
                 ended[i] += bad
         payoff, disasters, _ = fu.outcome(c, true, chosen)
-        assert payoff == pytest.approx(gained.mean() / 400, abs=4 * gained.std() / 400 / 200**0.5 + 1e-9)
-        assert disasters == pytest.approx(ended.mean() / 400, abs=4 * ended.std() / 400 / 200**0.5 + 1e-9)
-        if rule == "greatest estimate":
-            break
+        assert payoff == pytest.approx(gained.mean() / 400, abs=4 * gained.std() / 400 / 60**0.5 + 1e-9)
+        assert disasters == pytest.approx(ended.mean() / 400, abs=4 * ended.std() / 400 / 60**0.5 + 1e-9)
 
 
 def test_rules_do_what_they_say(drawn):

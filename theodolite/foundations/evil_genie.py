@@ -1,4 +1,4 @@
-"""Decision problems with predictors, and three ways to decide; among them the evil genie (Leong 2018, a reconstruction).
+"""Decision problems with predictors, and three ways to decide; one is the evil genie (Leong 2018, a reconstruction).
 
 A problem is a small causal graph. Nature tosses a coin, a predictor foretells what the agent does at one observation
 and is right with probability a, the two fix what the agent sees, and payoffs follow from coin, prediction and act.

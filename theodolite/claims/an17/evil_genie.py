@@ -68,8 +68,8 @@ CLAIMS = (
     ),
     Claim(
         id="care-turns-the-wish",
-        text="Who wishes for the perfect life (1) or the good one (0), by care for the clones: causal agents always take "
-        "it; the others stop where 3 < 10 · clones · care · (2 accuracy - 1).",
+        text="Who wishes for the perfect life (1) or the good one (0), by care for the clones: causal agents always "
+        "take it; the others stop where 3 < 10 · clones · care · (2 accuracy - 1).",
         metric="perfect",
         arms=eg.DECIDERS,
         cases=tuple(f"{panel}/{care:g}" for panel in PANELS for care in CARES),

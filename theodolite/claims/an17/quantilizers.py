@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEAVY = ("t, 4 d.f.", "t, 2 d.f.", "t, 1.5 d.f.")
-CURVES = tuple(f"{tail}/{q:g}" for tail in qz.TAILS for q in FRACTIONS)
+CURVES = tuple(f"{tail}/{100 * q:g}" for tail in qz.TAILS for q in FRACTIONS)
 GARDENERS = ("true optimum", "capped proxy", "policy level", "soft", "per step", "base", "proxy optimum")
 GARDENS = tuple(f"gardens/{ratio}" for ratio in RATIOS)
 
@@ -82,7 +82,7 @@ CLAIMS = (
         cases=CURVES,
         scope="toy",
         unit="true value, standard deviations",
-        level="fraction q that is kept",
+        level="q: percent of the base kept",
         expect=tuple(
             better("quantilizer", than="softmax, same ratio", by=-0.02, cases=(f"{t}/*",)) for t in qz.TAILS
         ),
@@ -153,7 +153,7 @@ CLAIMS = (
         scope="toy",
         statistic="mean",
         unit="true value of the action",
-        level="noise of a rating of a generator (of a utility function: 1)",
+        level="noise in ratings of generators",
         expect=(
             *(better("+ generators", than=arm, cases=(f"64 tasks, 4 generators/{noise}",))
               for arm in ("actions", "+ utilities") for noise in ("0.5", "1", "2")),
@@ -202,6 +202,7 @@ ITEM = Item(
         "Stepwise quantilizing wins in the stochastic garden because it reacts to what has dried, while drawn policies "
         "that differ at states never met are hardly told apart; the claim about gardens without chance was added after "
         "that result, as a check of it.",
+        "A rating of a utility function has noise 1 throughout.",
         "The base of the garden is a noisy planner for the true reward, in place of human demonstrations.",
     ),
 )
