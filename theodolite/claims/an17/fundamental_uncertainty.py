@@ -22,7 +22,7 @@ ERRORS: dict[str, dict[str, Any]] = {
 }
 CASES = tuple(f"{error}/{cost}" for error in ERRORS for cost in COSTS)
 NOISY = tuple(f"{error}/{cost}" for error in ("noise 1", "noise 2") for cost in (10, 30, 100))
-SEEDS: dict[Size, tuple[int, int]] = {"smoke": (2, 50), "quick": (20, 5_000), "full": (100, 10_000)}
+SEEDS: dict[Size, tuple[int, int]] = {"smoke": (2, 50), "quick": (20, 1_000), "full": (100, 10_000)}
 """Seeds, and draws of all assumptions in each."""
 
 

@@ -17,7 +17,7 @@ DISCOUNTS = (0.0, 0.5, 0.9, 0.99)
 LENIENCY = {"thresholds start at 0": 0.5, "no threshold at first": 0.0}
 BUDGETS: dict[Size, dict[str, int]] = {
     "smoke": {"seeds": 2, "size": 50, "generations": 20, "pairs": 2, "rounds": 100},
-    "quick": {"seeds": 6, "size": 1_000, "generations": 3_000, "pairs": 24, "rounds": 60_000},
+    "quick": {"seeds": 5, "size": 1_000, "generations": 2_000, "pairs": 20, "rounds": 30_000},
     "full": {"seeds": 20, "size": 1_000, "generations": 10_000, "pairs": 100, "rounds": 300_000},
 }
 
