@@ -100,8 +100,8 @@ ITEM = Item(
         "theodolite run contrastive",
     ),
     notes=(
-        "No people were asked: listeners are simulated; they know the world, and others whose rewards differ, some of whom "
-        "seek what the agent shuns.",
+        "No people were asked: listeners are simulated; they know the world, and others whose rewards differ, some of "
+        "whom seek what the agent shuns.",
         "Agents are optimal for random rewards in the monster's grid, not learned by sampling.",
         "Outcomes and things are written by hand, as in the paper.",
     ),

@@ -162,7 +162,7 @@ def novel(seeds: tuple[int, ...], num: int) -> list[Row]:
 
 
 def told(world: World, agent: why.Agent, state: int, action: int) -> tuple[np.ndarray, np.ndarray]:
-    """Expected counts of all outcomes from a state: of the agent, and of three steps of an action and then the agent."""
+    """Expected counts of outcomes from a state: of the agent, and of three steps of an action and then the agent."""
     start = np.eye(len(agent.policy))[state]
     plan = [why.Phase(np.full(len(start), action), None, single=True)] * 3
     arrived = [why.propagate(world, p, agent, start, HORIZON)[0] for p in ([], plan)]

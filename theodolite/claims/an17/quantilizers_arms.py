@@ -91,7 +91,7 @@ def curves(tail: str, seeds: tuple[int, ...]) -> list[Row]:
         found = jax.device_get(run(jax.random.fold_in(jax.random.key(17), seed)))
         for i, q in enumerate(FRACTIONS):
             proxies = {"quantilizer": {"proxy": found["proxy"][i]}, "softmax_ratio": {"proxy": found["proxy_ratio"][i]}}
-            rows += [row(name, f"{tail}/{100 * q:g}", seed, true_value=found[arm][i], **proxies.get(arm, {}))
+            rows += [row(name, f"{tail}/{q:g}", seed, true_value=found[arm][i], **proxies.get(arm, {}))
                      for arm, name in arms.items()]  # fmt: skip
         for name, q in ((MODERATE, 0.1), (HARD, 0.001)):
             rows.append(row(name, tail, seed, chosen_value=found["quantilizer"][FRACTIONS.index(q)]))
