@@ -10,7 +10,8 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook(["theodolite.core", "theodolite.envs", "theodolite.control", "theodolite.intent"], "strict.check")
+CHECKED = ("core", "envs", "control", "intent", "foundations", "interpret")
+install_import_hook([f"theodolite.{part}" for part in CHECKED], "strict.check")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

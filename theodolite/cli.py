@@ -13,6 +13,7 @@ VERBS = {
     "run": "rerun an item's claims: arms, intervals, verdict, figure, report",
     "train": "train a method on an environment; the same command continues a run",
     "evaluate": "play a trained policy and score it on the environment's own reward",
+    "ask": "why an agent does this and not that, in terms of what would follow",
     "demos": "record, inspect and convert demonstrations",
     "verify": "recompute every published verdict from its scores",
 }

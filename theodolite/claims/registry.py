@@ -28,6 +28,13 @@ class Entry(NamedTuple):
 
 ENTRIES = (
     Entry("an17", "gail", "Generative adversarial imitation learning", "Learning human intent"),
+    Entry("an17", "contrastive", "Contrastive explanations by expected consequences", "Interpretability"),
+    Entry("an17", "quantilizers", "Quantilizers and recursive quantilization", "Agent foundations"),
+    Entry("an17", "local_preferences", "Local preferences and the price of utility functions", "Agent foundations"),
+    Entry("an17", "speed_prior", "Exorcizing the speed prior?", "Agent foundations"),
+    Entry("an17", "ultimatum", "Meta-fairness and the repeated Ultimatum game", "Agent foundations"),
+    Entry("an17", "evil_genie", "The evil genie puzzle", "Agent foundations"),
+    Entry("an17", "fundamental_uncertainty", "Robustness to fundamental uncertainty", "Agent foundations"),
 )  # fmt: skip
 
 

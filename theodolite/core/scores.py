@@ -14,6 +14,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,17 @@ class Scores:
 
     def by_seed(self, metric: str, arm: str, case: str) -> dict[int, float]:
         """The metric of each seed, ascending; NaN where it was not finite."""
-        found = {
-            r["seed"]: r["metrics"][metric]
-            for r in self.rows
-            if r["arm"] == arm and r["case"] == case and metric in r["metrics"]
-        }
+        rows = self._by_cell.get((arm, case), ())
+        found = {r["seed"]: r["metrics"][metric] for r in rows if metric in r["metrics"]}
         return {seed: math.nan if found[seed] is None else float(found[seed]) for seed in sorted(found)}
+
+    @cached_property
+    def _by_cell(self) -> dict[tuple[str, str], list[Row]]:
+        """Rows by arm and case: figures ask for every cell many times."""
+        found: dict[tuple[str, str], list[Row]] = {}
+        for r in self.rows:
+            found.setdefault((r["arm"], r["case"]), []).append(r)
+        return found
 
     def curves(self, name: str, arm: str, case: str) -> dict[int, tuple[list[float], list[float]]]:
         """Steps and values of each seed's curve."""

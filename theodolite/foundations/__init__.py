@@ -1,0 +1,1 @@
+"""Agent foundations: small exact models of the conceptual posts."""

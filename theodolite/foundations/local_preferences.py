@@ -1,0 +1,209 @@
+"""Local preferences against full utility maximisation, a model of an argument by Mennen (2018).
+
+The argument: comparing two lotteries by expected utility means evaluating whole worlds, but decisions are local and so
+are preferences. A world is n bits, independent with probabilities p; its utility is a sum of m factors over three
+bits each; a decision sets the probabilities of k bits. Choosers, and what they pay for:
+
+    enumerate   both expected utilities over all 2^n worlds
+    sample      N worlds from each lottery, independently; the variance of the difference grows with n
+    common      N worlds in which what the decision leaves alone is the same for both; the variance does not
+    local       only the factors that touch the k bits, exactly
+    elicit      von Neumann and Morgenstern's utility by noisy comparisons with mixtures of the best and worst world
+    direct      one noisy comparison of the lotteries themselves
+
+Also here: the newsletter's larger worry, that a fixed utility predicts preferences which never change, as two filters
+that predict the choices of somebody whose weights drift (`log_likelihoods`).
+
+NumPy in double precision throughout; a toy, since the post has no formal model.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import special
+
+from theodolite.core.claim import Paper
+from theodolite.core.errors import UserError
+
+PAPER = Paper(
+    "Computational efficiency reasons not to model VNM-rational preference relations with utility functions", "Mennen",
+    2018, venue="LessWrong",
+)  # fmt: skip
+PATTERNS = np.array([[b >> 2 & 1, b >> 1 & 1, b & 1] for b in range(8)])
+"""The eight values of three bits; a factor's table is indexed by 4 a + 2 b + c."""
+LARGEST = 22
+"""Bits whose worlds can be enumerated."""
+
+
+class World(NamedTuple):
+    """A utility over n bits and a decision between two lotteries."""
+
+    scopes: Int[np.ndarray, "M 3"]
+    """The bits of each factor."""
+    tables: Float[np.ndarray, "M 8"]
+    first: Float[np.ndarray, " N"]
+    """Probability of a one, bit by bit, if the first option is taken."""
+    second: Float[np.ndarray, " N"]
+
+    @property
+    def decided(self) -> Bool[np.ndarray, " N"]:
+        """The bits whose probability depends on the decision."""
+        return self.first != self.second
+
+    @property
+    def touched(self) -> Bool[np.ndarray, " M"]:
+        """The factors that contain such a bit."""
+        return self.decided[self.scopes].any(1)
+
+
+def world(rng: np.random.Generator, bits: int, *, decided: int = 3, gap: float = 0.5, proposals: int = 64) -> World:
+    """As many factors as bits, standard normal tables; of some random decisions the one whose gap is nearest `gap`.
+
+    Raises:
+        UserError: fewer bits than a factor or the decision needs.
+    """
+    if bits < max(3, decided):
+        raise UserError(f"bits = {bits}: at least {max(3, decided)} are needed for a factor and the decision.")
+    scopes = np.argsort(rng.random((bits, bits)), axis=1)[:, :3] if bits <= 64 else rng.integers(0, bits, (bits, 3))
+    if bits > 64:  # a factor needs three different bits; drawing again is rare
+        while (clash := _repeats(scopes)).any():
+            scopes[clash] = rng.integers(0, bits, (int(clash.sum()), 3))
+    tables, prior = rng.normal(size=(bits, 8)), rng.uniform(0.2, 0.8, bits)
+    best, closest = None, np.inf
+    for _ in range(proposals):
+        first, second = prior.copy(), prior.copy()
+        where = rng.choice(bits, decided, replace=False)
+        first[where], second[where] = rng.random((2, decided))
+        proposal = World(scopes, tables, first, second)
+        distance = abs(abs(local_gap(proposal)) - gap)
+        if distance < closest:
+            best, closest = proposal, distance
+    assert best is not None
+    return best
+
+
+def _repeats(scopes: Int[np.ndarray, "M 3"]) -> Bool[np.ndarray, " M"]:
+    return (scopes[:, 0] == scopes[:, 1]) | (scopes[:, 0] == scopes[:, 2]) | (scopes[:, 1] == scopes[:, 2])
+
+
+def utility(w: World, bits: Int[np.ndarray, "W N"], factors: Bool[np.ndarray, " M"] | None = None) -> np.ndarray:
+    """The utility of each world, or the part of it that some factors make up. [W]"""
+    chosen = np.arange(len(w.tables)) if factors is None else np.flatnonzero(factors)
+    return w.tables[chosen, bits[:, w.scopes[chosen]] @ np.array([4, 2, 1])].sum(-1)
+
+
+def local_gap(w: World) -> float:
+    """EU(first) - EU(second), from the touched factors alone: their cost does not depend on n."""
+    total = 0.0
+    for probabilities, sign in ((w.first, 1), (w.second, -1)):
+        p = probabilities[w.scopes[w.touched]][:, None]
+        chances = np.where(PATTERNS[None], p, 1 - p).prod(-1)
+        total += sign * float((chances * w.tables[w.touched]).sum())
+    return total
+
+
+def local_evaluations(w: World) -> int:
+    """Table entries that `local_gap` reads."""
+    return 16 * int(w.touched.sum())
+
+
+def enumerated(w: World) -> tuple[float, float]:
+    """Both expected utilities over all worlds.
+
+    Raises:
+        UserError: too many bits to enumerate.
+    """
+    n = len(w.first)
+    if n > LARGEST:
+        raise UserError(f"{n} bits have 2^{n} worlds: at most {LARGEST} bits can be enumerated. Use local_gap.")
+    bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+    values = utility(w, bits)
+    means = [float(values @ np.where(bits, p, 1 - p).prod(-1)) for p in (w.first, w.second)]
+    return means[0], means[1]
+
+
+def sampled_differences(w: World, rng: np.random.Generator, num: int, *, common: bool) -> Float[np.ndarray, " W"]:
+    """U(a world of the first lottery) - U(one of the second), `num` times.
+
+    With common random numbers the undecided bits are shared, so that only touched factors differ.
+    """
+    first = (rng.random((num, len(w.first))) < w.first).astype(int)
+    second = (rng.random((num, len(w.second))) < w.second).astype(int)
+    if not common:
+        return utility(w, first) - utility(w, second)
+    second = np.where(w.decided, second, first)
+    return utility(w, first, w.touched) - utility(w, second, w.touched)
+
+
+def worlds_needed(w: World, rng: np.random.Generator, *, common: bool, accuracy: float = 0.95, num: int = 500) -> float:
+    """Worlds to be evaluated until the sign of the mean difference is right with the given probability.
+
+    2 σ² z² / Δ² by the central limit theorem, with σ² estimated from `num` differences and the exact Δ.
+    """
+    spread = sampled_differences(w, rng, num, common=common).var()
+    return float(2 * spread * special.ndtri(accuracy) ** 2 / local_gap(w) ** 2)
+
+
+def elicited_choices(
+    rng: np.random.Generator, gap: float, spread: float, noise: float, num: int
+) -> tuple[Bool[np.ndarray, " W"], Bool[np.ndarray, " W"]]:
+    """Whether (elicitation, one direct comparison) finds the better of two lotteries, in `num` trials.
+
+    The worst and best worlds are `spread` apart; every comparison errs by normal noise on the difference of utilities.
+    Elicitation bisects for the mixture that is as good as a lottery until it is narrower than a quarter of the gap.
+    """
+    better = rng.uniform(gap, spread, num)
+    values = np.stack([better, better - gap])
+    low, high = np.zeros_like(values), np.full_like(values, spread)
+    for _ in range(int(np.ceil(np.log2(4 * spread / gap)))):
+        middle = (low + high) / 2
+        above = values - middle + noise * rng.normal(size=values.shape) > 0
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    return low[0] > low[1], gap + noise * rng.normal(size=num) > 0
+
+
+def unfactored_advantage(rng: np.random.Generator, bits: int, decided: int = 3, num: int = 4_000) -> float:
+    """Variance with independent over variance with common worlds, when utility is a random function of all bits."""
+    table, p = rng.normal(size=2**bits), rng.uniform(0.2, 0.8, bits)
+    first, second = p.copy(), p.copy()
+    first[:decided], second[:decided] = rng.random((2, decided))
+    one, other = (rng.random((num, bits)) < first), (rng.random((num, bits)) < second)
+    shared = np.where(np.arange(bits) < decided, other, one)
+    u, v, s = (table[x @ (1 << np.arange(bits))] for x in (one, other, shared))
+    return float((u - v).var() / (u - s).var())
+
+
+def drifting_choices(
+    rng: np.random.Generator, drift: float, num: int = 1_000, size: int = 4
+) -> tuple[Float[np.ndarray, "T D"], Bool[np.ndarray, " T"]]:
+    """Differences of options' features and whether the first was taken, by softmax of utilities whose weights walk.
+
+    `drift` is the standard deviation that a weight moves in 100 choices.
+    """
+    steps = rng.normal(size=(num, size)) * drift / 10
+    weights = rng.normal(size=size) + np.cumsum(steps, axis=0)
+    options = rng.normal(size=(num, size)) * 2
+    return options, rng.random(num) < special.expit((weights * options).sum(-1))
+
+
+def log_likelihoods(
+    options: Float[np.ndarray, "T D"], taken: Bool[np.ndarray, " T"], drift: float
+) -> Float[np.ndarray, " T"]:
+    """Log-probability of each choice given the earlier ones, by an extended Kalman filter for the weights.
+
+    drift = 0 is the fixed utility: a bounded chooser whose weights are learned from all the past alike.
+    """
+    size = options.shape[1]
+    mean, cov, found = np.zeros(size), np.eye(size), np.zeros(len(options))
+    for t, (x, y) in enumerate(zip(options, taken, strict=True)):
+        cov = cov + np.eye(size) * (drift / 10) ** 2
+        variance = x @ cov @ x
+        p = special.expit(mean @ x / np.sqrt(1 + np.pi * variance / 8))  # the logistic averaged over a normal
+        found[t] = np.log(p if y else 1 - p)
+        slope = special.expit(mean @ x)
+        information = slope * (1 - slope)
+        gain = cov @ x / (1 + information * variance)
+        mean = mean + gain * (float(y) - slope)
+        cov = cov - information * np.outer(gain, cov @ x)
+    return found

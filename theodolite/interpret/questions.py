@@ -1,0 +1,233 @@
+"""Questions that can be asked of an agent, in a small English grammar.
+
+    QUESTION := why FACT instead of PLAN [WHEN] ?  |  why not PLAN [WHEN] ?  |  what if you PLAN [WHEN] ?
+              | why go through THING ?             |  why not avoid COND [until COND] ?
+    PLAN     := STEP then STEP ...
+    STEP     := ACTION [N times | until COND]  |  avoid COND [until COND]  |  go to PLACE [through PLACE]
+    WHEN     := at PLACE | near THING | in THING | when COND | whenever COND
+    COND     := at PLACE | near THING | next to THING | in THING | wall | not COND | COND and COND
+    PLACE    := (x, y) | THING
+
+"Near" is a neighbouring cell. "Until wall" holds where the action would not move. Words that are not known raise an
+error which lists what can be said; nothing is guessed.
+"""
+
+import re
+from typing import NamedTuple
+
+from theodolite.core.errors import UserError, nearest
+
+FILLERS = {"the", "a", "an", "please", "just", "i", "me", "go", "walk", "move", "step", "steps"}
+"""Left out, except where "go to" and "go through" need their go."""
+PATTERN = re.compile(r"\(\s*\d+\s*,\s*\d+\s*\)|[a-z0-9'-]+|\S")
+
+
+class Cond(NamedTuple):
+    """A condition on the state."""
+
+    kind: str
+    """at, near, in, wall, not, and."""
+    place: tuple[int, int] | str | None = None
+    parts: tuple["Cond", ...] = ()
+
+    def __str__(self) -> str:
+        if self.kind == "not":
+            return f"not {self.parts[0]}"
+        if self.kind == "and":
+            return f"{self.parts[0]} and {self.parts[1]}"
+        return "the wall" if self.kind == "wall" else f"{self.kind} {said(self.place)}"
+
+
+class Step(NamedTuple):
+    """One part of a plan."""
+
+    kind: str
+    """do, avoid, reach."""
+    action: str = ""
+    times: int = 0
+    """Of a do without until."""
+    until: Cond | None = None
+    target: Cond | None = None
+    """What is avoided or reached."""
+
+    def __str__(self) -> str:
+        if self.kind == "do":
+            return self.action + (f" until {self.until}" if self.until else f" {self.times} times" * (self.times > 1))
+        verb = "avoiding being" if self.kind == "avoid" else "going to be"
+        return f"{verb} {self.target}" + (f" until {self.until}" if self.until else "")
+
+
+class Question(NamedTuple):
+    """A foil, and where it starts."""
+
+    text: str
+    fact: str
+    """The action that the asker thinks the agent takes; empty if not said."""
+    steps: tuple[Step, ...]
+    when: Cond | None
+    always: bool
+    """Whether the step is for whenever the condition holds, not from the first time on."""
+
+
+def said(place: tuple[int, int] | str | None) -> str:
+    """A place in words."""
+    return f"({place[0]}, {place[1]})" if isinstance(place, tuple) else f"the {place}"
+
+
+class Vocabulary(NamedTuple):
+    """What can be said about a world."""
+
+    actions: tuple[str, ...]
+    things: tuple[str, ...]
+    size: tuple[int, int]
+
+    def help(self) -> str:
+        """What can be asked."""
+        return (
+            f"Actions: {', '.join(self.actions)}. Things: {', '.join(self.things)}. Places: (x, y) up to "
+            f"({self.size[0] - 1}, {self.size[1] - 1}), or things. For example: "
+            f'"why not {self.actions[1]} until wall then {self.actions[0]}?", '
+            f'"why {self.actions[0]} instead of {self.actions[1]} near the {self.things[0]}?", '
+            f'"why not avoid the {self.things[0]}?", "what if you go to (1, 2)?", "why go through the '
+            f'{self.things[0]}?"'
+        )
+
+
+def parse(text: str, words: Vocabulary) -> Question:
+    """The question of a sentence.
+
+    Raises:
+        UserError: a word or form that is not known, and what can be said instead.
+    """
+    reader = _Reader(text, words)
+    question = reader.question()
+    if reader.left:
+        reader.fail(f"{' '.join(reader.left)!r} cannot follow")
+    return question
+
+
+def _hint(word: str, known: tuple[str, ...]) -> str:
+    """The nearest known words, to stand inside a sentence."""
+    return nearest(word, known).replace(" Did you mean", ", perhaps").rstrip("?")
+
+
+class _Reader:
+    """Recursive descent over the words of a sentence."""
+
+    def __init__(self, text: str, words: Vocabulary) -> None:
+        found = PATTERN.findall(text.lower().strip().rstrip("?!. "))
+        self.text, self.words = text, words
+        self.left: list[str] = []
+        for i, word in enumerate(found):
+            needed = word == "go" and found[i + 1 : i + 2] in (["to"], ["through"])
+            if word not in FILLERS or needed:
+                self.left.append("not" if word in ("don't", "dont") else word)
+
+    def fail(self, what: str) -> None:
+        raise UserError(f"question {self.text!r}: {what}. {self.words.help()}")
+
+    def take(self, *words: str) -> bool:
+        """Whether the next words are these; then they are consumed."""
+        if self.left[: len(words)] == list(words):
+            del self.left[: len(words)]
+            return True
+        return False
+
+    def question(self) -> Question:
+        if self.take("what", "if", "you") or self.take("what", "if"):
+            return self.rest("")
+        if not self.take("why"):
+            self.fail("a question begins with why or what if")
+        if self.take("do", "you", "not"):
+            self.left.insert(0, "not")
+        _ = self.take("do", "you") or self.take("you")
+        if self.take("go", "through") or self.take("through"):
+            avoided = Cond("in", self.place())
+            return Question(self.text, "", (Step("avoid", target=avoided),), *self.when())
+        if self.take("not"):
+            _ = self.take("do", "you") or self.take("you")
+            return self.rest("")
+        fact = self.action()
+        if not (self.take("instead", "of") or self.take("rather", "than")):
+            self.fail('after what I do, say "instead of" and what you expected')
+        return self.rest(fact)
+
+    def rest(self, fact: str) -> Question:
+        steps = list(self.step())
+        while self.take("then") or self.take("and", "then"):
+            steps += self.step()
+        when, always = self.when()
+        if always and (len(steps) > 1 or steps[0].kind != "do" or steps[0].until):
+            self.fail('"whenever" goes with one action alone')
+        return Question(self.text, fact, tuple(steps), when, always)
+
+    def step(self) -> tuple[Step, ...]:
+        if self.take("avoid"):
+            target = self.cond(bare=True)
+            return (Step("avoid", target=target, until=self.cond() if self.take("until") else None),)
+        if self.take("go", "to"):
+            steps = [Step("reach", target=Cond("at", self.place()))]
+            if self.take("through") or self.take("via"):
+                steps.insert(0, Step("reach", target=Cond("at", self.place())))
+            return tuple(steps)
+        action = self.action()
+        if self.take("until"):
+            return (Step("do", action, until=self.cond()),)
+        if self.left and self.left[0].isdigit():
+            times = int(self.left.pop(0))
+            _ = self.take("times") or self.take("time")
+            if not 1 <= times <= 100:
+                self.fail(f"{times} times is not between 1 and 100")
+            return (Step("do", action, times=times),)
+        return (Step("do", action, times=1),)
+
+    def when(self) -> tuple[Cond | None, bool]:
+        if self.take("whenever"):
+            return self.cond(), True
+        if self.take("when") or (self.left and self.left[0] in ("at", "near", "next", "in")):
+            return self.cond(), False
+        return None, False
+
+    def cond(self, *, bare: bool = False) -> Cond:
+        """A condition; `bare`: a thing alone is meant to be in."""
+        first = self.single(bare)
+        while self.take("and"):
+            first = Cond("and", parts=(first, self.single(bare)))
+        return first
+
+    def single(self, bare: bool) -> Cond:
+        if self.take("not"):
+            return Cond("not", parts=(self.single(bare),))
+        if self.take("at"):
+            return Cond("at", self.place())
+        if self.take("near") or self.take("next", "to"):
+            return Cond("near", self.place())
+        if self.take("in"):
+            return Cond("in", self.place())
+        if not bare and (self.take("wall") or self.take("blocked")):
+            return Cond("wall")
+        if bare or (self.left and (self.left[0] in self.words.things or self.left[0].startswith("("))):
+            place = self.place()
+            return Cond("near" if place == "monster" else "in", place)  # it is avoided at a distance
+        self.fail(f"a condition is expected, not {self.left[0] if self.left else 'the end'!r}")
+        raise AssertionError
+
+    def action(self) -> str:
+        if not self.left or self.left[0] not in self.words.actions:
+            found = self.left[0] if self.left else "the end"
+            self.fail(f"an action is expected, not {found!r}{_hint(found, self.words.actions)}")
+        return self.left.pop(0)
+
+    def place(self) -> tuple[int, int] | str:
+        if not self.left:
+            self.fail("a place is expected, not the end")
+        word = self.left.pop(0)
+        if word.startswith("(") and word.endswith(")"):
+            x, y = (int(v) for v in word[1:-1].split(","))
+            if x >= self.words.size[0] or y >= self.words.size[1]:
+                self.fail(f"the place ({x}, {y}) is off the map")
+            return x, y
+        single = word.removesuffix("s") if word.removesuffix("s") in self.words.things else word
+        if single not in self.words.things:
+            self.fail(f"{word!r} is no place that I know{_hint(word, self.words.things)}")
+        return single
