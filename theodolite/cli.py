@@ -13,6 +13,7 @@ VERBS = {
     "train": "train a method on an environment; the same command continues a run",
     "evaluate": "play a trained policy and score it on the environment's own reward",
     "demos": "record, inspect and convert demonstrations",
+    "edition": "the newsletter itself: build its site, search it, export it, begin the next",
     "verify": "recompute every published verdict from its scores",
 }
 

@@ -40,7 +40,7 @@ def render(item: Item, verdict: Json, scores: Scores, figure: str = "") -> str:
     return _template().render(
         item=item,
         verdict=verdict,
-        claims=[_claim(claim) for claim in verdict["claims"]],
+        claims=[laid_out(claim) for claim in verdict["claims"]],
         figure=Markup(inline(figure)),  # our own drawing, made inert by `inline`
         caption=caption(verdict),
         rows=len(scores.rows),
@@ -117,7 +117,7 @@ def duration(seconds: Number | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
-def _claim(claim: Json) -> Json:
+def laid_out(claim: Json) -> Json:
     """A claim with its table laid out: cases in rows, arms in columns; expectations of one wording together."""
     arms, paper = claim["arms"], claim["paper_value"]
     rows = [(case, [_cell(arms, paper, arm, case) for arm in arms]) for case in claim["cases"]]
