@@ -112,7 +112,7 @@ def search(argv: list[str]) -> int:
     """Print the best items; 1 if there are none."""
     flags = parse(SearchFlags, argv, "edition search")
     if not " ".join(flags.words).strip():
-        raise UserError('theodolite edition search wants words, such as theodolite edition search "risk averse options".')
+        raise UserError('nothing to look for. Say theodolite edition search "risk averse options", for instance.')
     from theodolite.edition.items import load_all
     from theodolite.edition.search import Index
 

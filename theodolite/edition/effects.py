@@ -11,7 +11,7 @@ from theodolite.edition.evidence import System
 
 EDGE = 1.0
 """Gaps beyond this are drawn at the edge."""
-LEFT, RIGHT, ROW, TOP = 14, 706, 30, 26
+LEFT, RIGHT, ROW, TOP = 14, 688, 30, 26
 
 
 class Gap(NamedTuple):

@@ -99,7 +99,9 @@ def answer(question: Question, item: Item, systems: dict[str, System]) -> Json:
             found = [c for c in systems[path].claims if c["id"].rpartition("/")[2] == name or c["id"] == name]
             if not found:
                 known = ", ".join(c["id"] for c in systems[path].claims)
-                raise UserError(f"{item.path}: questions, {question.id}: claim {name!r} is unknown. {path} has {known}.")
+                raise UserError(
+                    f"{item.path}: questions, {question.id}: claim {name!r} is unknown. {path} has {known}."
+                )
             return {"verdict": found[0]["verdict"], "claim": found[0], "system": path, "reason": found[0]["reason"]}
         return {"verdict": "no verdict yet", "claim": None, "system": path, "reason": f"{path} is not built yet"}
     if question.reason:

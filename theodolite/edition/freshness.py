@@ -41,7 +41,7 @@ def of(module: str, commit: str | None, root: Path = PACKAGE.parent) -> Freshnes
             count = f"{len(changed)} file{'s' * (len(changed) > 1)} of its code changed"
             return Freshness("stale", f"{count} since commit {name[:10]}", changed)
     if "+" in commit:
-        return Freshness("unknown", "its commit had changes that were not committed; the code of today equals the commit")
+        return Freshness("unknown", "its commit had further changes on top, which are not known")
     return Freshness("fresh", "its code is the same today")
 
 

@@ -23,7 +23,7 @@ part = "Technical AI alignment"        # the heading above, if any
 title = "Learning human intent"
 items = ["example"]                    # each name is a file NAME.toml beside this one
 '''
-ITEM = '''# An item. Text is plain: blank lines part paragraphs, four spaces begin a formula, "- " a list, `code` is code.
+ITEM = '''# An item. Text is plain: blank lines part paragraphs, four spaces begin a formula, "- " a list.
 title = "An example"
 authors = "First Author, Second Author"
 venue = "arXiv"                        # optional

@@ -23,10 +23,12 @@ FLOOR = 0.2
 SNIPPET = 30
 """Words of a snippet."""
 STOP = frozenset(
-    "a about all also an and any are as at be because been but by can could did do does for from get had has have how "
-    "i if in into is it its just may me more most my not of on one or our so some such than that the their them then "
-    "there these they this those to up us use used using was we were what when where which while who why will with "
-    "would you your".split()
+    text.words(
+        "a about all also an and any are as at be because been but by can could did do does for from get had has have how "
+        "i if in into is it its just may me more most my not of on one or our so some such than that the their them then "
+        "there these they this those to up us use used using was we were what when where which while who why will with "
+        "would you your"
+    )
 )
 SUFFIXES = (
     ("ations", "at"), ("ation", "at"), ("isations", "is"), ("isation", "is"), ("izations", "is"), ("ization", "is"),

@@ -1,4 +1,4 @@
-"""The static site: two edition pages in the newsletter's order, a page per item, systems, ledger, effects, prerequisites.
+"""The static site: edition pages in the newsletter's order, a page per item, systems, ledger, effects, prerequisites.
 
 No server, no script, no font from elsewhere: HTML, one style sheet and SVG. The same data gives the same bytes.
 """
@@ -192,7 +192,7 @@ def _arm(name: str, arm: dict[str, Any]) -> str:
 def small(svg: str) -> str:
     """An SVG file without comments, metadata and needless digits and blanks."""
     body = report.ACTIVE.sub("", report.COMMENT.sub("", svg)).strip()
-    body = re.sub(r"(\d+\.\d{2})\d+", r"\1", body)
+    body = re.sub(r"(?<![\w.])([1-9]\d*\.\d{2})\d+", r"\1", body)  # scales below 1 keep their digits
     body = re.sub(r">\s+<", "><", re.sub(r"[ \t]*\n[ \t]*", " ", body))
     return f"{body}\n"
 

@@ -9,6 +9,13 @@ from typing import Any
 from theodolite.edition.items import paragraphs
 
 CODE = re.compile(r"`([^`]+)`")
+TYPE = (
+    (re.compile(r"(?<=\w)'(?=\w)|(?<=s)'(?=\s)"), "’"),
+    (re.compile(r'(^|(?<=[\s(]))"'), "“"),
+    (re.compile(r'"'), "”"),
+    (re.compile(r"(?<![\w)])-(?=\d)|(?<= )-(?= )"), "−"),
+)
+"""What a keyboard writes, as a printer sets it; not in code and formulas."""
 WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 
 
@@ -36,8 +43,16 @@ def inline(text: str) -> Any:
     from markupsafe import Markup
 
     pieces = CODE.split(" ".join(text.split()))
-    marked = (Markup("<code>{}</code>").format(p) if i % 2 else Markup("{}").format(p) for i, p in enumerate(pieces))
+    marked = (
+        Markup("<code>{}</code>").format(p) if i % 2 else Markup("{}").format(_set(p)) for i, p in enumerate(pieces)
+    )
     return Markup("").join(marked)
+
+
+def _set(words: str) -> str:
+    for pattern, instead in TYPE:
+        words = pattern.sub(instead, words)
+    return words
 
 
 def plain(text: str) -> str:
