@@ -39,13 +39,13 @@ def main(argv: list[str]) -> int:
     wide = console.width >= 120
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("item", no_wrap=True, min_width=max(len(row["item"]) for row in found))
-    table.add_column("system", no_wrap=True, max_width=44 if wide else 20)
+    table.add_column("system", no_wrap=True, max_width=44 if wide else 13)
     if wide:
         table.add_column("category", no_wrap=True, max_width=24)
     for name in ("verdicts", "size", "when"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True, min_width=10 if name == "when" else 13 if name == "verdicts" else None)
     for row in found:
-        verdicts = ", ".join(f"{n} {v}" for v, n in row["verdicts"].items()) or row["state"]
+        verdicts = "\n".join(f"{n} {v}" for v, n in row["verdicts"].items()) or row["state"]
         when = (row["when"] or "–")[:10]
         about = (row["item"], row["system"] or row["title"], *([row["category"]] if wide else []))
         table.add_row(*about, verdicts, row["size"] or "–", when)

@@ -9,6 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 from theodolite.edition import text
@@ -24,10 +25,10 @@ SNIPPET = 30
 """Words of a snippet."""
 STOP = frozenset(
     text.words(
-        "a about all also an and any are as at be because been but by can could did do does for from get had has have how "
-        "i if in into is it its just may me more most my not of on one or our so some such than that the their them then "
-        "there these they this those to up us use used using was we were what when where which while who why will with "
-        "would you your"
+        "a about all also an and any are as at be because been but by can could did do does for from get had "
+        "has have how i if in into is it its just may me more most my not of on one or our so some such than "
+        "that the their them then there these they this those to up us use used using was we were what when "
+        "where which while who why will with would you your "
     )
 )
 SUFFIXES = (
@@ -48,13 +49,15 @@ class Result(NamedTuple):
     snippet: str
 
 
+@cache
 def stem(word: str) -> str:
     """A word without its ending, at least three letters: "quantilizers", "quantilising" and "quantilize" are one."""
     for _ in range(2):
-        for suffix, instead in SUFFIXES:
+        for suffix, instead in sorted(SUFFIXES, key=lambda pair: -len(pair[0])):
             if word.endswith(suffix) and len(word) - len(suffix) + len(instead) >= 3 and not word.endswith("ss"):
                 word = word[: -len(suffix)] + instead
                 break
+    word = word.removesuffix("z") if word.endswith("iz") else word
     doubled = len(word) > 3 and word[-1] == word[-2] and word[-1] not in "ls"
     return word[:-1] if doubled else word
 
