@@ -120,7 +120,7 @@ def test_search_export_and_new(say, tmp_path):
         ("edition export --csv --edition 16", "edition '16' is unknown"),
         ("edition new 0", "must be >= 1"),
         ("edition new 52 --out /tmp/an-52", "'an-52' cannot name an edition"),
-        ("edition search", "words"),
+        ("edition search", "nothing to look for"),
     ],
 )
 def test_bad_usage_of_the_verb_is_one_sentence(say, words, said):
