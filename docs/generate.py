@@ -139,7 +139,7 @@ def _citations(modules: list[Any]) -> list[str]:
 
 def systems() -> str:
     """The table of systems for the README."""
-    return listing.markdown([listing.row(entry, listing.RESULTS) for entry in registry.ENTRIES])
+    return listing.markdown([row for row in listing.rows(listing.RESULTS) if row["built"]])
 
 
 def readme() -> str:

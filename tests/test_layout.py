@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "envs": {"core", "envs"},
     **{folder: {"core", "envs", folder} for folder in METHOD_FOLDERS},
     "claims": {"core", "envs", "claims"} | METHOD_FOLDERS,
-    "commands": {"core", "envs", "claims", "commands"} | METHOD_FOLDERS,
+    "commands": {"core", "envs", "claims", "commands", "edition"} | METHOD_FOLDERS,
     "edition": {"core", "envs", "claims", "edition"} | METHOD_FOLDERS,
     "cli": {"core", "envs", "claims", "commands", "edition"} | METHOD_FOLDERS,
 }

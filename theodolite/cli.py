@@ -15,6 +15,7 @@ VERBS = {
     "evaluate": "play a trained policy and score it on the environment's own reward",
     "ask": "why an agent does this and not that, in terms of what would follow",
     "demos": "record, inspect and convert demonstrations",
+    "edition": "the newsletter itself: build its site, search it, export it, begin the next",
     "verify": "recompute every published verdict from its scores",
 }
 

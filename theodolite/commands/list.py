@@ -1,4 +1,4 @@
-"""theodolite list: every item, with the verdicts of its newest published run."""
+"""theodolite list: every item of the editions, with the verdicts of its newest published run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,24 +27,34 @@ class Flags:
 def main(argv: list[str]) -> int:
     """Print the table."""
     flags = parse(Flags, argv, "list")
-    from theodolite.claims.registry import ENTRIES
-
-    rows = [row(entry, Path(flags.results)) for entry in ENTRIES]
+    found = rows(Path(flags.results))
     if flags.json:
         from theodolite.core.scores import dumps
 
-        print(dumps({"items": rows}))
+        print(dumps({"items": found}))
         return 0
     if flags.markdown:
-        print(markdown(rows))
+        print(markdown([row for row in found if row["built"]]))
         return 0
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*COLUMNS)
-    for found in rows:
-        table.add_row(*cells(found))
-    Console().print(table)
+    console = Console()
+    wide = console.width >= 120
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("item", no_wrap=True, min_width=max(len(row["item"]) for row in found))
+    table.add_column("system", no_wrap=True, max_width=44 if wide else 13)
+    if wide:
+        table.add_column("category", no_wrap=True, max_width=24)
+    for name in ("verdicts", "size", "when"):
+        table.add_column(name, no_wrap=True, min_width=10 if name == "when" else 13 if name == "verdicts" else None)
+    for row in found:
+        verdicts = "\n".join(f"{n} {v}" for v, n in row["verdicts"].items()) or row["state"]
+        when = (row["when"] or "–")[:10]
+        about = (row["item"], row["system"] or row["title"], *([row["category"]] if wide else []))
+        table.add_row(*about, verdicts, row["size"] or "–", when)
+    console.print(table)
     print("theodolite show ITEM says what is claimed, theodolite run ITEM reruns it.")
     return 0
 
@@ -52,27 +62,50 @@ def main(argv: list[str]) -> int:
 COLUMNS = ("item", "system", "category", "verdicts on its claims", "size", "when")
 
 
-def cells(found: dict[str, Any]) -> tuple[str, ...]:
-    """A row in words."""
-    verdicts = ", ".join(f"{n} {v}" for v, n in found["verdicts"].items()) or "not run"
-    when = (found["when"] or "–")[:10]
-    return found["item"], found["system"], found["category"], verdicts, found["size"] or "–", when
-
-
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """The table in Markdown."""
-    lines = [COLUMNS, ("---",) * len(COLUMNS), *map(cells, rows)]
+    """The table of the systems that are built, in Markdown."""
+    lines = [COLUMNS, ("---",) * len(COLUMNS)]
+    for row in rows:
+        verdicts = ", ".join(f"{n} {v}" for v, n in row["verdicts"].items()) or row["state"]
+        lines.append(
+            (row["item"], row["system"], row["category"], verdicts, row["size"] or "–", (row["when"] or "–")[:10])
+        )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def row(entry: Any, root: Path) -> dict[str, Any]:
-    """What is known of an item: its entry, and its newest verdicts by kind."""
-    about = {"item": entry.path, "name": entry.name, "system": entry.system, "category": entry.category}
+def rows(root: Path) -> list[dict[str, Any]]:
+    """A row per built system of each item, in the newsletter's order, one for an item without; strangers at the end."""
+    from theodolite.claims.registry import ENTRIES
+    from theodolite.edition.items import load_all
+
+    entries = {entry.path: entry for entry in ENTRIES}
+    found, shown = [], set()
+    for edition in load_all():
+        for item in edition.items:
+            built = [path for path in item.systems if path in entries and path not in shown]
+            shown.update(built)
+            found += [built_row(entries[path], root, item) for path in built] or [unbuilt_row(item)]
+    return found + [built_row(entry, root) for path, entry in entries.items() if path not in shown]
+
+
+def built_row(entry: Any, root: Path, item: Any = None) -> dict[str, Any]:
+    """What is known of a built system: its entry, its item, and its newest verdicts by kind."""
+    about = {"item": entry.path, "name": entry.name, "system": entry.system, "category": entry.category, "built": True}
+    about |= {"title": item.title if item else entry.system, "kind": item.kind if item else None}
     for size in reversed(SIZES):
         path = root / entry.path / size / "verdict.json"
         if path.exists():
             verdict = read_json(path)
             kinds = [claim["verdict"] for claim in verdict["claims"]]
             counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
-            return {**about, "verdicts": counts, "size": size, "when": verdict.get("date")}
-    return {**about, "verdicts": {}, "size": None, "when": None}
+            return {**about, "state": "run", "verdicts": counts, "size": size, "when": verdict.get("date")}
+    return {**about, "state": "not run", "verdicts": {}, "size": None, "when": None}
+
+
+def unbuilt_row(item: Any) -> dict[str, Any]:
+    """An item without a built system."""
+    state = "not built yet" if item.system else "no system"
+    return {
+        "item": item.path, "name": item.name, "system": item.system, "category": item.category, "built": False,
+        "title": item.title, "kind": item.kind, "state": state, "verdicts": {}, "size": None, "when": None,
+    }  # fmt: skip

@@ -1,11 +1,13 @@
-"""theodolite show ITEM: what it is, the equation, the claims, how to run it, how to cite it."""
+"""theodolite show ITEM: what it is, the equation, the claims, how to run and cite it; or that it is not built."""
 
+import textwrap
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import tyro
 
 from theodolite.commands.parsing import parse
+from theodolite.core.errors import UserError
 from theodolite.core.judge import sentence
 
 
@@ -21,9 +23,55 @@ def main(argv: list[str]) -> int:
     """Print the item."""
     flags = parse(Flags, argv, "show")
     from theodolite.claims import registry
+    from theodolite.edition import items
 
-    print(text(registry.load(flags.item)))
+    editions = items.load_all()
+    names = [name for entry in registry.ENTRIES for name in (entry.name, entry.path)]
+    try:
+        about = items.find(flags.item, editions)
+    except UserError:
+        if flags.item not in names:
+            raise
+        about = None
+    if flags.item in names:
+        print(text(registry.load(flags.item)))
+        if about is not None:
+            print(f"\n{newsletter(about)}")
+        return 0
+    print(unbuilt(about, [path for path in about.systems if path in names]))
     return 0
+
+
+def unbuilt(item: Any, built: list[str]) -> str:
+    """An item of the newsletter that has no system of its own name: what it is, and which of its systems run."""
+    venue = f"{item.venue}, " if item.venue else ""
+    parts = [
+        f"{item.title} ({item.path}) · {item.category}",
+        f"{item.authors} ({venue}{item.year}) {item.link}".rstrip(),
+    ]
+    parts += [_wrapped(item.medium)]
+    parts += ["\n".join(f"    {line}" for line in item.equation.splitlines())] if item.equation else []
+    if built:
+        parts += ["Systems\n" + "\n".join(f"  theodolite show {path}" for path in built)]
+    elif item.system:
+        parts += [f"{item.system}: not built yet, so there is nothing to run."]
+    else:
+        parts += ["It describes no system, so there is nothing to run."]
+    return "\n\n".join([*parts, *_questions(item)])
+
+
+def newsletter(item: Any) -> str:
+    """What the newsletter has on a built item: where it stands, our summary, and the opinion as questions."""
+    return "\n\n".join([f"In the newsletter ({item.path}): {item.title}", _wrapped(item.short), *_questions(item)])
+
+
+def _questions(item: Any) -> list[str]:
+    asked = "\n".join(f"  {q.kind}: {q.ask}" for q in item.questions)
+    return [f"Questions\n{asked}"] if asked else []
+
+
+def _wrapped(words: str) -> str:
+    return "\n\n".join(textwrap.fill(" ".join(block.split()), 100) for block in words.strip().split("\n\n"))
 
 
 def text(item: Any) -> str:

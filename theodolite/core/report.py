@@ -41,7 +41,7 @@ def render(item: Item, verdict: Json, scores: Scores, figure: str = "") -> str:
         item=item,
         verdict=verdict,
         claims=[
-            {**_claim(claim), "shares": _shares(verdict["claims"], i)} for i, claim in enumerate(verdict["claims"])
+            {**laid_out(claim), "shares": _shares(verdict["claims"], i)} for i, claim in enumerate(verdict["claims"])
         ],
         figure=Markup(inline(figure)),  # our own drawing, made inert by `inline`
         caption=caption(verdict),
@@ -119,7 +119,7 @@ def duration(seconds: Number | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
-def _claim(claim: Json) -> Json:
+def laid_out(claim: Json) -> Json:
     """A claim with its table laid out: cases in rows, arms in columns; expectations of one wording together."""
     arms, paper = claim["arms"], claim["paper_value"]
     rows = [(case, [_cell(arms, paper, arm, case) for arm in arms]) for case in claim["cases"]]

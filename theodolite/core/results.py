@@ -168,16 +168,21 @@ def verify(results_root: Path, load: Callable[[str], Item]) -> list[str]:
 
     `load` turns a name such as an17/gail into its item.
     """
-    differences = []
+    found = []
     for folder in stored(results_root):
         try:
-            differences += [f"{folder}: {d}" for d in _differences(folder, load)]
+            found += [f"{folder}: {d}" for d in differences(folder, load)]
         except UserError as error:
-            differences.append(f"{folder}: {error}")
-    return differences
+            found.append(f"{folder}: {error}")
+    return found
 
 
-def _differences(folder: Path, load: Callable[[str], Item]) -> Iterator[str]:
+def differences(folder: Path, load: Callable[[str], Item]) -> Iterator[str]:
+    """The places where the verdict of one published folder differs; `load` as in `verify`.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
     verdict = read_json(folder / "verdict.json")
     edition, name, size = folder.parts[-3:]
     if (verdict.get("item"), verdict.get("size")) != (f"{edition}/{name}", size):
