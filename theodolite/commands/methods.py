@@ -82,6 +82,20 @@ METHODS: dict[str, Method] = {
         demos=True,
         learner="trpo",
     ),
+    "airl": Method(
+        "adversarial inverse reinforcement learning: a reward that transfers, around a learner",
+        "theodolite.intent.airl",
+        lambda module, p: module.agent(p.config, p.learner, p.expert),
+        demos=True,
+        learner="trpo",
+    ),
+    "gan_gcl": Method(
+        "guided cost learning as a GAN: AIRL on whole trajectories, around a learner",
+        "theodolite.intent.gan_gcl",
+        lambda module, p: module.agent(p.config, p.learner, p.expert),
+        demos=True,
+        learner="trpo",
+    ),
     "fem": Method(
         "apprenticeship learning by feature expectation matching, around a learner",
         "theodolite.intent.apprenticeship",
