@@ -39,6 +39,8 @@ TASKS = {
     "Pendulum-v1": Task(classic.pendulum, 200),
     "PointMaze-WayLeft-v0": Task(partial(maze.point_maze, way="left"), 100),
     "PointMaze-WayRight-v0": Task(partial(maze.point_maze, way="right"), 100),
+    "PointMaze-WayLeft-v1": Task(partial(maze.point_maze, way="left", velocity=True), 100),
+    "PointMaze-WayRight-v1": Task(partial(maze.point_maze, way="right", velocity=True), 100),
     "LinkSwimmer-v0": Task(swimmer.swimmer, 100),
     "LinkSwimmer-SwappedDrag-v0": Task(partial(swimmer.swimmer, tangential=2.0, normal=1.0), 100),
     "Probe-ConstantValue-v0": Task(probes.constant_value, None),

@@ -1,4 +1,4 @@
-"""Arms of the claims of `maxent_irl`: exact gradients, rewards from few demonstrations, and outcomes that are chance."""
+"""Arms of the claims of `maxent_irl`: exact gradients, rewards from few demonstrations, outcomes that are chance."""
 
 from collections.abc import Callable
 from functools import partial
