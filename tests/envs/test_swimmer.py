@@ -22,7 +22,7 @@ def swim(actions, tangential, normal):
 
 
 def wave(steps=100, speed=3.0):
-    t = 0.1 * jnp.arange(steps)[:, None]
+    t = 0.1 * jnp.arange(float(steps))[:, None]
     return jnp.sin(speed * t - 2 * jnp.arange(3.0)[None])
 
 
@@ -56,7 +56,7 @@ def test_equal_drag_moves_nothing_and_common_factors_of_drag_change_nothing():
 
 
 def test_a_scallop_goes_nowhere():
-    t = 0.1 * jnp.arange(100)[:, None]
+    t = 0.1 * jnp.arange(100.0)[:, None]
     there_and_back, paid, _ = swim(jnp.cos(2 * jnp.pi * t / 5.0), 1.0, 2.0)
     assert jnp.linalg.norm(there_and_back) < 0.01
     assert 0.1 * jnp.abs(paid).sum() > 0.05  # though it moved on the way

@@ -6,7 +6,6 @@ the particle's 0.03, less what MuJoCo lets them overlap), and the speed into the
 """
 
 import math
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +22,7 @@ BARRIERS = {"left": (0.2, 0.6), "right": (-0.1, 0.4)}
 """From where to where the barrier reaches, by the side on which the way round it is."""
 
 
-def point_maze(way: Literal["left", "right"] = "left", velocity: bool = False) -> Env:
+def point_maze(way: str = "left", velocity: bool = False) -> Env:
     """Reach the target round the barrier; pays minus the distance before the step and a thousandth of the action².
 
     The observation is the position, as in the paper (less a constant 0), which hides the speed; `velocity` shows it.

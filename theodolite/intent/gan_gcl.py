@@ -175,10 +175,10 @@ def agent(c: Config, learner: Agent, expert: demos.Transitions) -> Agent:
     Raises:
         UserError: rollouts or demonstrations are not made of whole trajectories of the horizon.
     """
-    for what, rows in (("the learner's rollout", learner.rollout), ("the demonstrations", expert.obs.shape[0])):
+    for what, rows in (("rollouts of the learner", learner.rollout), ("the demonstrations", expert.obs.shape[0])):
         if rows % c.horizon:
             raise UserError(
-                f"horizon = {c.horizon}: {what} has {rows} steps, which is no whole number of trajectories. Use all "
+                f"horizon = {c.horizon}: {what} have {rows} steps, which is no whole number of trajectories. Use all "
                 "steps of demonstrations of one length, a rollout that is a multiple of it, and a fixed horizon."
             )
     return Agent(

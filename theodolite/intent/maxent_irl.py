@@ -226,7 +226,7 @@ RewardFunction = Callable[[PyTree[Array]], Array]
 """Parameters to the rewards of every world, with a leading axis B."""
 
 
-def step(c: Config, reward: RewardFunction, worlds: Model, experts: Expert, s: State) -> tuple[State, Metrics]:
+def update(c: Config, reward: RewardFunction, worlds: Model, experts: Expert, s: State) -> tuple[State, Metrics]:
     """One step of Adam on the mean objective of a batch of worlds that share their parameters."""
 
     def total(params: PyTree[Array]) -> tuple[Scalar, tuple[Metrics, Array]]:
@@ -249,7 +249,7 @@ def fit(
     Every step plans from where the one before it ended. For worlds with parameters of their own, vmap this over
     batches of one world.
     """
-    return jax.lax.scan(lambda s, _: step(c, reward, worlds, experts, s), init(c, params, worlds), None, length=steps)
+    return jax.lax.scan(lambda s, _: update(c, reward, worlds, experts, s), init(c, params, worlds), None, length=steps)
 
 
 def solve(
