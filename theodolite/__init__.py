@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from theodolite.claims.registry import load as item
     from theodolite.commands.playing import evaluate
     from theodolite.commands.policies import load
+    from theodolite.commands.rewards import load as load_reward
     from theodolite.commands.training import fit
     from theodolite.core.demos import Demos, from_arrays, from_flat, subsample, transitions
     from theodolite.core.errors import NotFinite, UserError
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Demos", "NotFinite", "RunLog", "UserError", "evaluate", "fit", "from_arrays", "from_flat", "item", "load", "make",
+    "Demos", "NotFinite", "RunLog", "UserError", "evaluate", "fit", "from_arrays", "from_flat", "item", "load",
+    "load_reward", "make",
     "read_demos", "read_metrics", "record", "run", "solve", "subsample", "train", "transitions", "write_demos",
 ]  # fmt: skip
 
@@ -39,6 +41,7 @@ _HOMES = {
     "from_flat": "core.demos:from_flat",
     "item": "claims.registry:load",
     "load": "commands.policies:load",
+    "load_reward": "commands.rewards:load",
     "make": "envs.registry:make",
     "read_demos": "core.minari:read",
     "read_metrics": "core.runlog:read_metrics",

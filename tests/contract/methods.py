@@ -15,7 +15,7 @@ from theodolite.core.env import Box, Discrete, JaxEnvs, Space, Step
 from theodolite.core.normalise import normalise_obs, normalise_reward
 from theodolite.core.train import run_keys, update_keys
 from theodolite.envs.registry import make
-from theodolite.intent import apprenticeship, gail
+from theodolite.intent import airl, apprenticeship, gail, gan_gcl
 
 ENVS = make("CartPole-v1", num_envs=4, max_episode_steps=14)
 CONTINUOUS = make("Pendulum-v1", num_envs=4, max_episode_steps=9)
@@ -57,6 +57,13 @@ def apprentice(c: tuple) -> Agent:
     return apprenticeship.agent(c[0], ppo.agent(c[1]), c[2], ENVS.space)
 
 
+def learning_from(module: Any, learner: Callable[[Any], Agent]) -> Callable[[Any], Agent]:
+    """A maker of AIRL or GAN-GCL from (its configuration, the learner's, demonstrations)."""
+    return lambda c: module.agent(c[0], learner(c[1]), c[2])
+
+
+AIRL = airl.Config(steps=2, batch_size=12, replay=100, hidden=(8,), potential_hidden=(4,))
+GCL = gan_gcl.Config(horizon=4, steps=2, batch_size=3, hidden=(8,))
 OF_GAIL = gail.METRICS.keys() | ppo.METRICS.keys()
 OF_APPRENTICE = apprenticeship.METRICS.keys() | ppo.METRICS.keys()
 EXPERT, CONTINUOUS_EXPERT = expert(ENVS.space), expert(CONTINUOUS.space)
@@ -72,6 +79,18 @@ METHODS = {
         gail.METRICS.keys() | trpo.METRICS.keys(),
     ),
     "gail, continuous": Method(gail_with(ppo.agent), (GAIL, PPO, CONTINUOUS_EXPERT), {*OF_GAIL}, CONTINUOUS),
+    "airl of trpo": Method(
+        learning_from(airl, trpo.agent), (AIRL, TRPO, EXPERT), airl.METRICS.keys() | trpo.METRICS.keys()
+    ),
+    "airl, continuous": Method(
+        learning_from(airl, ppo.agent),
+        (AIRL, PPO, CONTINUOUS_EXPERT),
+        airl.METRICS.keys() | ppo.METRICS.keys(),
+        CONTINUOUS,
+    ),
+    "gan_gcl": Method(
+        learning_from(gan_gcl, ppo.agent), (GCL, PPO, EXPERT), gan_gcl.METRICS.keys() | ppo.METRICS.keys()
+    ),
     "fem": Method(apprentice, (apprenticeship.FEM, PPO, EXPERT), {*OF_APPRENTICE}),
     "gtal": Method(apprentice, (apprenticeship.GTAL, PPO, EXPERT), {*OF_APPRENTICE}),
     "normalise_obs": Method(lambda c: normalise_obs(ppo.agent(c)), PPO, {*ppo.METRICS}),

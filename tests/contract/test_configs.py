@@ -10,13 +10,26 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
-from methods import CONTINUOUS, CONTINUOUS_EXPERT, ENVS, EXPERT, GAIL, PPO, TRPO, apprentice, gail_with
+from methods import (
+    AIRL,
+    CONTINUOUS,
+    CONTINUOUS_EXPERT,
+    ENVS,
+    EXPERT,
+    GAIL,
+    GCL,
+    PPO,
+    TRPO,
+    apprentice,
+    gail_with,
+    learning_from,
+)
 
 from theodolite.control import ppo, trpo
 from theodolite.core.drive import collect, learn, start
 from theodolite.core.errors import UserError
 from theodolite.core.train import update_keys
-from theodolite.intent import apprenticeship, bc
+from theodolite.intent import airl, apprenticeship, bc, gan_gcl
 
 
 class Field(NamedTuple):
@@ -83,6 +96,35 @@ TABLES = {
             "hidden": COMMON["hidden"],
         },
     ),
+    "airl": (
+        AIRL,
+        {
+            "reward": Field("g", ("no such reward",)),
+            "inputs": Field("obs_action", ("no such inputs",)),
+            "discount": Field(0.5, (-0.1, 1.1)),
+            "learning_rate": Field(0.1, (0.0,)),
+            "steps": Field(3, (0,)),
+            "batch_size": Field(7, (0,)),
+            "replay": Field(0, (-1,)),
+            "weight_decay": Field(1.0, (-0.1,)),
+            "freeze_after": Field(1, (-1,)),
+            "hidden": COMMON["hidden"],
+            "potential_hidden": COMMON["hidden"],
+        },
+    ),
+    "gan_gcl": (
+        GCL,
+        {
+            "horizon": Field(2, (0,)),
+            "inputs": Field("next_obs", ("no such inputs",)),
+            "normalise": Field(True),
+            "learning_rate": Field(0.1, (0.0,)),
+            "steps": Field(3, (0,)),
+            "batch_size": Field(7, (0,)),
+            "freeze_after": Field(1, (-1,)),
+            "hidden": COMMON["hidden"],
+        },
+    ),
     "apprenticeship": (
         FEM,
         {"costs": Field("simplex", ("no such class",)), "sign": Field("negative", ("no such sign",))},
@@ -124,10 +166,13 @@ def cloned(continuous: bool, config: bc.Config) -> Any:
 
 
 gail_of_ppo = gail_with(ppo.agent)
+airl_of_ppo, gcl_of_ppo = learning_from(airl, ppo.agent), learning_from(gan_gcl, ppo.agent)
 OUTCOMES = {
     "ppo": lambda c, continuous: played(ppo.agent, continuous, c),
     "trpo": lambda c, continuous: played(trpo.agent, continuous, c),
     "gail": lambda c, continuous: played(gail_of_ppo, continuous, (c, PPO, EXPERT)),
+    "airl": lambda c, continuous: played(airl_of_ppo, continuous, (c, PPO, EXPERT)),
+    "gan_gcl": lambda c, continuous: played(gcl_of_ppo, continuous, (c, PPO, EXPERT)),
     "apprenticeship": lambda c, continuous: played(apprentice, continuous, (c, PPO, EXPERT)),
     "bc": lambda c, continuous: cloned(continuous, c),
 }

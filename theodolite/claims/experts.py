@@ -62,8 +62,17 @@ def ppo_expert(c: ppo.Config) -> Agent:
     return normalise_obs(normalise_reward(ppo.agent(c), c.discount))
 
 
+def soft_expert(c: ppo.Config) -> Agent:
+    """PPO on standardised observations and the reward as it is, whose entropy has a price: what soft IRL assumes."""
+    return normalise_obs(ppo.agent(c))
+
+
 LEARNERS: dict[str, tuple[Callable, ppo.Config | trpo.Config]] = {
     "trpo": (trpo_expert, trpo.Config(rollout=100, hidden=(64, 64))),
+    "soft ppo": (
+        soft_expert,
+        ppo.Config(rollout=100, minibatches=10, temperature=0.02, squash=True, hidden=(32, 32), learning_rate=1e-3),
+    ),
     "ppo": (ppo_expert, ppo.Config(rollout=32, epochs=10, minibatches=32)),
 }
 

@@ -5,6 +5,7 @@ The table needs no import of the methods, and so none of JAX, before one is chos
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from theodolite.core.agent import Agent, Solver
     from theodolite.core.demos import Transitions
     from theodolite.core.env import Space
+    from theodolite.intent.learned_reward import LearnedReward
 
 
 class Parts(NamedTuple):
@@ -82,6 +84,20 @@ METHODS: dict[str, Method] = {
         demos=True,
         learner="trpo",
     ),
+    "airl": Method(
+        "adversarial inverse reinforcement learning: a reward that transfers, around a learner",
+        "theodolite.intent.airl",
+        lambda module, p: module.agent(p.config, p.learner, p.expert),
+        demos=True,
+        learner="trpo",
+    ),
+    "gan_gcl": Method(
+        "guided cost learning as a GAN: AIRL on whole trajectories, around a learner",
+        "theodolite.intent.gan_gcl",
+        lambda module, p: module.agent(p.config, p.learner, p.expert),
+        demos=True,
+        learner="trpo",
+    ),
     "fem": Method(
         "apprenticeship learning by feature expectation matching, around a learner",
         "theodolite.intent.apprenticeship",
@@ -127,8 +143,9 @@ def find_learner(name: str) -> Method:
     return METHODS[name]
 
 
-Traced = tuple[Any, Any, "Transitions | None"]
-"""(own config, learner's config, demonstrations): a pytree, so that numbers and data are traced and never recompile."""
+Traced = tuple[Any, Any, "Transitions | None", "LearnedReward | None"]
+"""(own config, learner's config, demonstrations, what pays instead of the environment): a pytree, so that numbers and
+data are traced and never recompile."""
 
 
 @dataclass(frozen=True)
@@ -148,13 +165,21 @@ class Recipe:
 
     def make(self, traced: Traced) -> "Agent | Solver":
         """The agent or solver, with its wrappers; observation moments start from the expert's where there is one."""
-        config, learner_config, expert = traced
+        config, learner_config, expert, reward = traced
         if self.learner is not None:
             learner: Any = self.learner.build(self.learner.load(), Parts(learner_config, None, None, self.space))
             inner = self._wrapped(learner, learner_config, expert)
             return self.method.build(self.method.load(), Parts(config, inner, expert, self.space))
         agent: Any = self.method.build(self.method.load(), Parts(config, None, expert, self.space))
-        return agent if self.is_solver else self._wrapped(agent, config, expert)
+        if self.is_solver:
+            return agent
+        wrapped = self._wrapped(agent, config, expert)
+        return wrapped if reward is None else self._paid(wrapped, reward)
+
+    def _paid(self, agent: "Agent", reward: "LearnedReward") -> "Agent":
+        from theodolite.intent import learned_reward
+
+        return learned_reward.paid_by(partial(learned_reward.ground, reward), agent, self.space)
 
     def _wrapped(self, agent: "Agent", config: Any, expert: "Transitions | None") -> "Agent":
         from theodolite.core import normalise

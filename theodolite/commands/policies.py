@@ -73,7 +73,7 @@ def rebuild(manifest: Json, space: Space) -> tuple[Recipe, Traced]:
     rows = manifest["demos"]["rows"] if manifest["demos"] else 0
     expert = _blank(rows, space) if rows else None
     recipe = Recipe(method, learner, space, manifest["normalise_obs"], manifest["normalise_reward"])
-    return recipe, (config, learner_config, expert)
+    return recipe, (config, learner_config, expert, None)  # a policy needs no reward any more
 
 
 def _blank(rows: int, space: Space) -> Transitions:

@@ -44,6 +44,10 @@ class Flags:
     """Standardise observations by their running moments."""
     normalise_reward: bool = False
     """Divide rewards by the running sd of the return; not where rewards are learned."""
+    reward: str | None = None
+    """Folder of a run of airl or gan_gcl whose reward pays instead of the environment's; it wants --temperature 1."""
+    reward_seed: int = 0
+    """Which seed of that run."""
 
 
 def main(argv: list[str]) -> int:
@@ -146,7 +150,7 @@ def _flags(name: str, method: methods.Method, learner: str | None) -> list[Flag]
     """The common flags, the method's own, and its learner's with a prefix; of two of a name, the own gets one too."""
     irrelevant = set() if method.demos else {f for f in Flags.__dataclass_fields__ if f.startswith("demo")}
     irrelevant |= {"normalise_obs"} if method.steps_per_update else set()
-    irrelevant |= {"normalise_reward"} if method.demos else set()
+    irrelevant |= {"normalise_reward", "reward", "reward_seed"} if method.demos else set()
     common = flags_of(Flags, hidden=irrelevant)
     common = [f._replace(default=method.steps, kind=int) if f.field == "steps" else f for f in common]
     if learner:

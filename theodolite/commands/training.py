@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from theodolite.commands import methods
+from theodolite.commands import methods, rewards
 from theodolite.commands.methods import Recipe, Traced
 from theodolite.core import demos as demonstrations
 from theodolite.core import minari, runlog
@@ -22,6 +22,7 @@ from theodolite.core.host import HostEnv
 from theodolite.core.judge import Json
 from theodolite.core.train import Chunk, expected_carry, expected_state, solve, train
 from theodolite.envs import registry
+from theodolite.intent.learned_reward import LearnedReward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,8 @@ class Plan:
     seeds: int = 1
     normalise_obs: bool = True
     normalise_reward: bool = False
+    reward: str | Path | None = None
+    reward_seed: int = 0
     command: str | None = None
 
 
@@ -93,7 +96,9 @@ def prepare(plan: Plan) -> Setup:
     envs, space = _environment(plan, method, env_id, demos)
     expert = _expert(plan, demos, space, env_id)
     recipe = Recipe(method, learner, space, plan.normalise_obs, plan.normalise_reward)
-    traced = (plan.config or method.default, (plan.learner_config or learner.default) if learner else None, expert)
+    reward = _reward(plan, method, space, env_id)
+    configs = plan.config or method.default, (plan.learner_config or learner.default) if learner else None
+    traced = (*configs, expert, reward)
     per_update = _steps_per_update(recipe, traced)
     updates = -(-(method.steps if plan.steps is None else plan.steps) // per_update)
     about = {
@@ -117,7 +122,7 @@ def _check(plan: Plan, method: methods.Method) -> None:
 
 def _identity(plan: Plan, learner: str | None, env_id: str | None, space: Space, traced: Traced) -> Json:
     """What a folder must agree on before it is continued, and all that it takes to rebuild the policy."""
-    config, learner_config, expert = traced
+    config, learner_config, expert, _ = traced
     return {
         "method": plan.method,
         "config": runlog.config_to_json(config),
@@ -131,6 +136,7 @@ def _identity(plan: Plan, learner: str | None, env_id: str | None, space: Space,
         "seed": plan.seed,
         "seeds": plan.seeds,
         "demos": _provenance(plan, expert),
+        "reward": {"sha256": rewards.digest(plan.reward), "seed": plan.reward_seed} if plan.reward else None,
     }
 
 
@@ -186,6 +192,21 @@ def _expert(plan: Plan, demos: Demos | None, space: Space, env_id: str | None) -
         return None
     fitting = demos.check_against(space, env_id or "the demonstrations")
     return demonstrations.subsample(fitting, plan.demo_episodes, plan.demo_every, plan.demo_seed)
+
+
+def _reward(plan: Plan, method: methods.Method, space: Space, env_id: str | None) -> LearnedReward | None:
+    """What pays in the environment's place, if the plan names a run that learned it."""
+    if plan.reward is None:
+        return None
+    if method.demos:
+        raise UserError(
+            f"{plan.method} learns its reward, or needs none: leave --reward out, or train ppo or trpo on it."
+        )
+    if plan.normalise_reward:
+        raise UserError(
+            "normalise_reward does not go with --reward: a learned reward has the scale that its entropy has."
+        )
+    return rewards.fitting(plan.reward, plan.reward_seed, space, env_id or "the environment")
 
 
 def _steps_per_update(recipe: Recipe, traced: Traced) -> int:

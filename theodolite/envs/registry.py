@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from theodolite.core.env import Box, Env, JaxEnvs, auto_reset, clip_actions, time_limit
 from theodolite.core.errors import UserError, nearest, needs_extra, unknown
 from theodolite.core.host import HostEnv
-from theodolite.envs import classic, probes
+from theodolite.envs import classic, maze, probes, swimmer
 
 
 class Task(NamedTuple):
@@ -37,6 +37,12 @@ TASKS = {
     "MountainCarContinuous-v0": Task(classic.mountain_car_continuous, 999),
     "Pendulum-v0": Task(classic.pendulum, 200),
     "Pendulum-v1": Task(classic.pendulum, 200),
+    "PointMaze-WayLeft-v0": Task(partial(maze.point_maze, way="left"), 100),
+    "PointMaze-WayRight-v0": Task(partial(maze.point_maze, way="right"), 100),
+    "PointMaze-WayLeft-v1": Task(partial(maze.point_maze, way="left", velocity=True), 100),
+    "PointMaze-WayRight-v1": Task(partial(maze.point_maze, way="right", velocity=True), 100),
+    "LinkSwimmer-v0": Task(swimmer.swimmer, 100),
+    "LinkSwimmer-SwappedDrag-v0": Task(partial(swimmer.swimmer, tangential=2.0, normal=1.0), 100),
     "Probe-ConstantValue-v0": Task(probes.constant_value, None),
     "Probe-ValueFromObservation-v0": Task(probes.value_from_observation, None),
     "Probe-Discounting-v0": Task(probes.discounting, None),

@@ -32,6 +32,40 @@ def random_mdp(
     return MDP(transition, _distribution(initial_key, (num_states,)), jnp.asarray(discount, weights.dtype))
 
 
+def rewarded_loop(
+    key: PRNGKey, num_states: int = 16, num_actions: int = 4, *, deterministic: bool = False, discount: Scalar = 0.9
+) -> tuple[MDP, Float[Array, " S"]]:
+    """A random MDP of Fu et al. 2018 with its reward: 1 in state 0, where one action stays; it starts in state 1.
+
+    Transition weights are exp(uniform), int(0.8 S) of which, drawn with replacement, are zero for every pair; or there
+    is one uniform successor per pair.
+    """
+    weight_key, zero_key, loop_key = jax.random.split(key, 3)
+    shape = (num_states, num_actions, num_states)
+    if deterministic:
+        transition = jax.nn.one_hot(jax.random.randint(weight_key, shape[:2], 0, num_states), num_states)
+    else:
+        weights = jnp.exp(jax.random.uniform(weight_key, shape))
+        zeros = jax.random.randint(zero_key, (*shape[:2], int(0.8 * num_states)), 0, num_states)
+        weights = jnp.where(jax.nn.one_hot(zeros, num_states).sum(2) > 0, 0, weights)
+        transition = weights / weights.sum(-1, keepdims=True)
+    reward = jax.nn.one_hot(0, num_states)
+    stays = jax.random.randint(loop_key, (), 0, num_actions)
+    transition = transition.at[0, stays].set(reward.astype(transition.dtype))
+    start = jax.nn.one_hot(1, num_states)
+    return MDP(transition, start.astype(transition.dtype), jnp.asarray(discount, transition.dtype)), reward
+
+
+def permute_actions(key: PRNGKey, mdp: MDP) -> MDP:
+    """The same world with its actions named anew in every state: what a reward of actions cannot survive.
+
+    Dynamics drawn afresh would keep state 0's action that stays where it was, and test nothing.
+    """
+    states, actions = mdp.transition.shape[:2]
+    order = jax.vmap(lambda k: jax.random.permutation(k, actions))(jax.random.split(key, states))
+    return MDP(jnp.take_along_axis(mdp.transition, order[..., None], axis=1), mdp.initial, mdp.discount)
+
+
 def _distribution(key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "*batch K"]:
     """Distributions over the last axis, uniform on the simplex: normalised exponentials."""
     weights = jax.random.exponential(key, shape)
