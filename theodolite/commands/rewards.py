@@ -85,7 +85,8 @@ class Reward:
             )
         kind = np.int32 if isinstance(self.space.action, Discrete) else np.float32
         acted = learned_reward.executed(self.space, jax.numpy.asarray(np.asarray(action, kind)))
-        seen = Seen(now, acted, following, np.broadcast_to(np.asarray(terminated, bool), now.shape[:-1]))
-        batch = seen if now.ndim > len(shape) else Seen(*(np.asarray(x)[None] for x in seen))
+        columns: Any = (now, acted, following, np.broadcast_to(np.asarray(terminated, bool), now.shape[:-1]))
+        rows: Any = columns if now.ndim > len(shape) else [np.asarray(x)[None] for x in columns]
+        batch = Seen(*rows)
         paid = self._ground(self.learned, batch) if discount is None else self._shaped(self.learned, batch, discount)
         return np.asarray(paid) if now.ndim > len(shape) else np.asarray(paid)[0]

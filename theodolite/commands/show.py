@@ -38,6 +38,7 @@ def main(argv: list[str]) -> int:
         if about is not None:
             print(f"\n{newsletter(about)}")
         return 0
+    assert about is not None
     print(unbuilt(about, [path for path in about.systems if path in names]))
     return 0
 

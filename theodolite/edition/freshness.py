@@ -7,9 +7,10 @@ files is compared with the commit that the verdict names, without regard to comm
 
 import ast
 import subprocess
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PACKAGE = Path(__file__).resolve().parents[1]
 NOT_COUNTED = {"core", "commands", "edition", "cli"}
@@ -88,7 +89,8 @@ def _meaning(source: str) -> str:
         tree = ast.parse(source)
     except SyntaxError:
         return source
-    for node in ast.walk(tree):
+    nodes: Iterable[Any] = ast.walk(tree)
+    for node in nodes:
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]

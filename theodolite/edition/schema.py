@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from theodolite.core.errors import UserError, nearest
 
@@ -43,8 +43,8 @@ def build(cls: type[T], table: Any, where: str, **extra: Any) -> T:
     """
     if not isinstance(table, dict):
         raise UserError(f"{where} is {_kind(table)}; a table is expected.")
-    hints = get_type_hints(cls)
-    known = [f for f in fields(cls) if f.name not in extra]
+    hints, described = get_type_hints(cls), cast(Any, cls)
+    known = [f for f in fields(described) if f.name not in extra]
     for name in table:
         if name not in {f.name for f in known}:
             names = [f.name for f in known]

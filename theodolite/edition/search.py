@@ -103,11 +103,11 @@ class Index:
         return found * (HIGHLIGHT if self.items[i].highlight else 1.0)
 
 
-def _counts(item: Item) -> Counter[str]:
-    counts: Counter[str] = Counter()
+def _counts(item: Item) -> dict[str, float]:
+    counts: dict[str, float] = {}
     for field, weight in WEIGHTS.items():
         for term in stems(_field(item, field)):
-            counts[term] += weight
+            counts[term] = counts.get(term, 0.0) + weight
     return counts
 
 

@@ -228,7 +228,8 @@ def _environment() -> Any:
         "duration": report.duration, "prose": text.render, "line": text.inline, "plain": text.plain,
         "counts": joined, "slug": slug, "first_of": _first, "laid_out": report.laid_out,
     }  # fmt: skip
-    environment.globals |= {
+    globals_: dict[str, Any] = environment.globals
+    globals_ |= {
         "badges": BADGES, "statistic_words": STATISTIC_WORDS, "asks": ASKS, "kinds": KINDS, "HIGHLIGHTS": HIGHLIGHTS,
     }  # fmt: skip
     return environment

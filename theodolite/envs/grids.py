@@ -141,8 +141,8 @@ def _ending(chars: np.ndarray, agent: tuple[int, int], monster: tuple[int, int])
 
 
 def _build(name, drawing, chars, red, monster, where, slip) -> World:
-    free = [tuple(map(int, c)) for c in np.argwhere(~np.isin(chars, ["#", "G", "T"]))]
-    lairs = [tuple(map(int, c)) for c in np.argwhere(red)] if monster else [(-1, -1)]
+    free = [(int(x), int(y)) for x, y in np.argwhere(~np.isin(chars, ["#", "G", "T"]))]
+    lairs = [(int(x), int(y)) for x, y in np.argwhere(red)] if monster else [(-1, -1)]
     states = [(a, m) for a in free for m in lairs if a != m]
     index = {pair: i for i, pair in enumerate(states)} | {e: len(states) + i for i, e in enumerate(ENDINGS)}
     size, rows, columns, chances = len(index), [], [], []
@@ -167,7 +167,7 @@ def _build(name, drawing, chars, red, monster, where, slip) -> World:
     nowhere = [(-1, -1)] * len(ENDINGS)
     cells = np.array([a for a, _ in states] + nowhere)
     monsters = np.array([m for _, m in states] + nowhere)
-    first = index[tuple(map(int, where)), monster or (-1, -1)]
+    first = index[(int(where[0]), int(where[1])), monster or (-1, -1)]
     things = {"forest": chars == "F", "trap": chars == "T", "goal": chars == "G", "wall": chars == "#",
               "territory": red}  # fmt: skip
     events = _events(chars, cells, monsters, size)

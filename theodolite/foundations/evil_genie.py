@@ -114,13 +114,13 @@ def counterfactual_mugging(accuracy: float = 0.99) -> Problem:
     def payoff(coin: int, pred: str, act: str) -> float:
         return (10_000.0 if pred == "pay" else 0.0) if coin else (-100.0 if act == "pay" else 0.0)
 
-    acts = {"asked": ("refuse", "pay"), "tails": ("nothing",)}
+    acts: dict[str, tuple[str, ...]] = {"asked": ("refuse", "pay"), "tails": ("nothing",)}
     return Problem(acts, "asked", lambda coin, pred: "tails" if coin else "asked", payoff, accuracy, coin=0.5)
 
 
 def hitchhiker(accuracy: float = 0.99) -> Problem:
     """A driver saves you from the desert if she foretells that you pay once in town."""
-    acts = {"town": ("refuse", "pay"), "desert": ("nothing",)}
+    acts: dict[str, tuple[str, ...]] = {"town": ("refuse", "pay"), "desert": ("nothing",)}
     return Problem(
         acts, "town", lambda coin, pred: "town" if pred == "pay" else "desert",
         lambda coin, pred, act: (1_000_000.0 if pred == "pay" else 0.0) - (1_000.0 if act == "pay" else 0.0), accuracy,

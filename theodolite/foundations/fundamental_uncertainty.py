@@ -70,7 +70,8 @@ def draw(
     needed = np.argsort(rng.random((num, MOST + 1, c.assumptions)), axis=-1)[..., :MOST]
     unneeded = np.arange(MOST) >= np.arange(MOST + 1)[:, None]
     each = np.arange(num)[:, None, None]
-    return tuple(np.where(unneeded, np.inf, odds[each, needed]) for odds in (true, seen))
+    true, seen = (np.where(unneeded, np.inf, odds[each, needed]) for odds in (true, seen))
+    return true, seen
 
 
 def success(log_odds: Float[np.ndarray, "*B I J"]) -> Float[np.ndarray, "*B I"]:

@@ -54,7 +54,7 @@ class World(NamedTuple):
     @property
     def touched(self) -> Bool[np.ndarray, " M"]:
         """The factors that contain such a bit."""
-        return self.decided[self.scopes].any(1)
+        return np.asarray(self.decided[self.scopes].any(1))
 
 
 def world(rng: np.random.Generator, bits: int, *, decided: int = 3, gap: float = 0.5, proposals: int = 64) -> World:

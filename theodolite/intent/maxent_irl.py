@@ -212,7 +212,7 @@ def report(c: Config, p: Plan, expert: Expert, mu: Float[Array, "... S A"]) -> M
 
 def loss(
     c: Config, m: Model, expert: Expert, reward: Reward, start: Float[Array, " S"] | None = None
-) -> tuple[Scalar, tuple[Metrics, Plan]]:
+) -> tuple[Array, tuple[Metrics, Plan]]:
     """Minus the objective. Its derivative in the reward is the closed form; in everything else it counts as constant.
 
     So jax.grad of loss(c, m, expert, network(params)) trains the network, and no gradient passes through the planner.

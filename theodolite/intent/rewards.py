@@ -159,7 +159,7 @@ def identifiability(mdp: MDP, tolerance: float = 1e-6) -> Identifiability:
     transition = np.asarray(mdp.transition, float)
     states = len(transition)
     component = np.arange(states)
-    for reached in (transition > 0).any(1):
+    for reached in np.asarray((transition > 0).any(1)):
         found = np.unique(component[reached])
         component[np.isin(component, found)] = found.min() if len(found) else 0
     apart = (transition - transition[:, :1]).reshape(-1, states)

@@ -87,7 +87,8 @@ def train(world: World, reward: Float[np.ndarray, " S"]) -> Agent:
 
 def followed(world: World, policy: Int[np.ndarray, " S"]) -> sparse.csr_array:
     """The transition matrix of a policy. [S, S]"""
-    return world.transition[np.arange(len(policy)) * len(world.actions) + policy]
+    matrix: Any = world.transition  # SciPy's types know no rows chosen by a list
+    return matrix[np.arange(len(policy)) * len(world.actions) + policy]
 
 
 def vocabulary(world: World) -> Vocabulary:
@@ -104,7 +105,7 @@ def states_of(world: World, cond: Cond, action: str = "") -> States:
     if cond.kind == "and":
         return states_of(world, cond.parts[0], action) & states_of(world, cond.parts[1], action)
     if cond.kind == "wall":
-        return world.blocked[:, world.actions.index(action)] if action else world.blocked.any(1)
+        return world.blocked[:, world.actions.index(action)] if action else np.asarray(world.blocked.any(1))
     within = 1 if cond.kind == "near" else 0
     if cond.place == "monster":
         return ~world.over & (np.abs(world.cells - world.monsters).sum(1) <= within)
@@ -232,13 +233,14 @@ def values(world: World, agent: Agent) -> dict[str, float]:
 def path(world: World, plan: list[Phase], agent: Agent, start: int, horizon: int = HORIZON) -> list[int]:
     """States along the most probable transitions."""
     every, k, found = [*plan, Phase(agent.policy, None)], 0, [start]
+    matrix: Any = world.transition
     for _ in range(horizon):
         s = found[-1]
-        while k < len(plan) and every[k].until is not None and every[k].until[s]:
+        while k < len(plan) and (until := every[k].until) is not None and until[s]:
             k += 1
         if world.over[s]:
             break
-        row = world.transition[[s * len(world.actions) + every[k].policy[s]]].toarray()[0]
+        row = matrix[[s * len(world.actions) + every[k].policy[s]]].toarray()[0]
         k += every[k].single
         found.append(int(row.argmax()))
     return found
@@ -260,7 +262,7 @@ def printed_foil(
     fact = reward[np.arange(len(reward)), agent.policy]
     own = np.zeros_like(agent.q)
     own[:, action] = discount / DISCOUNT * _weights(world, state, sigma) * (reward[:, action] - fact) * (1 + eps)
-    value = np.zeros(len(reward))
+    value, foil = np.zeros(len(reward)), own
     for _ in range(HORIZON):
         foil = own + discount * (world.transition @ value).reshape(own.shape)
         value = np.where(world.over, 0.0, foil[np.arange(len(value)), np.argmax(agent.q + foil, axis=1)])
@@ -319,11 +321,11 @@ def answer(world: World, agent: Agent, question: Question, horizon: int = HORIZO
     fact, foil = (consequences(world, p, agent, met / reached, horizon) for p in ([], plan))
     worth = values(world, agent)
     contributions = {o: worth[o] * (foil.counts[o] - fact.counts[o]) for o in worth}
-    returns = tuple(sum(worth[o] * found.counts[o] for o in worth) for found in (fact, foil))
-    paths = tuple(path(world, p, agent, where, horizon) for p in ([], plan))
-    cell = tuple(int(v) for v in world.cells[where])
+    own, other = (sum(worth[o] * found.counts[o] for o in worth) for found in (fact, foil))
+    paths = path(world, [], agent, where, horizon), path(world, plan, agent, where, horizon)
+    x, y = world.cells[where].tolist()
     action = world.actions[int(agent.policy[where])]
-    return Answer(question, reached, cell, action, fact, foil, contributions, returns, paths, horizon)
+    return Answer(question, reached, (x, y), action, fact, foil, contributions, (own, other), paths, horizon)
 
 
 def as_json(world: World, found: Answer) -> dict[str, Any]:

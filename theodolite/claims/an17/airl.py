@@ -1,6 +1,6 @@
 """Fu et al. 2018: a reward of states learned by AIRL holds where the dynamics differ; rewards of actions do not."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ PAPER_MAZE = {
     ("gail policy", "maze"): -29.9,
 }
 """Table 1 of the paper, mean return of 5 runs."""
-EXACT = {"exact": True, "scope": "faithful"}
+EXACT: dict[str, Any] = {"exact": True, "scope": "faithful"}
 
 CLAIMS = (
     Claim(
@@ -161,7 +161,8 @@ def figure(scores: Scores) -> "Figure":
         return figures.of_claims([c for c in exact if scores.cases(c.metric, c.arms)], scores)
     with figures.style():
         page = Figure(figsize=(figures.WIDTH, 6.4), layout="constrained")
-        top, bottom = page.subfigures(2, 1, height_ratios=(1, 1.35))
+        halves: Any = page.subfigures(2, 1, height_ratios=(1, 1.35))  # an array of them, which its types do not say
+        top, bottom = halves
         for axes, (name, values) in zip(top.subplots(1, len(drawn)), drawn.items(), strict=True):
             draw_map(axes, values)
             axes.set_title(name)

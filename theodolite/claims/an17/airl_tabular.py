@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array
 
 from theodolite.core import tabular
+from theodolite.core.arrays import Scalar
 from theodolite.core.claim import Job, Row, Size, row
 from theodolite.core.tabular import MDP
 from theodolite.envs.tabular import permute_actions, rewarded_loop
@@ -35,9 +36,9 @@ def worlds(kind: str, count: int) -> tuple[MDP, MDP, Array]:
 def pair_reward(m: MDP, policy: Array, steps: int) -> Array:
     """MaxEnt IRL of a reward of pairs from zero, by Adam: it matches the visits and leaves open which shaping it is."""
     p = maxent_irl.Expert(tabular.occupancy(m, policy), m.initial)
-    one = jax.tree.map(lambda x: x[None], (m, p))
+    world, seen = jax.tree.map(lambda x: x[None], (m, p))
     c = maxent_irl.Config(learning_rate=0.02)
-    return maxent_irl.fit(c, lambda r: r[None], jnp.zeros_like(policy), *one, steps)[0].params
+    return maxent_irl.fit(c, lambda r: r[None], jnp.zeros_like(policy), world, seen, steps)[0].params
 
 
 def learned(arm: str, m: MDP, policy: Array, steps: int) -> Array:
@@ -50,7 +51,7 @@ def learned(arm: str, m: MDP, policy: Array, steps: int) -> Array:
     return airl_tabular.recover(m, policy, steps=steps, **options).tables.g
 
 
-def measure(arm: str, steps: int, m: MDP, other: MDP, reward: Array) -> dict[str, Array]:
+def measure(arm: str, steps: int, m: MDP, other: MDP, reward: Array) -> dict[str, Scalar]:
     """Reward error with means removed, and the return of the learned reward's optimal policy in the other world.
 
     1 is the optimal return there and 0 the uniform policy's.

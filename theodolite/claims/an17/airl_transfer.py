@@ -1,6 +1,7 @@
 """Arms of the transfer claims of `airl`: learn in one world, then act in another whose dynamics differ."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from theodolite.claims.an17.gail_classic import each_seed, test_returns
+from theodolite.claims.an17.gail_classic import copies, each_seed, test_returns
 from theodolite.claims.experts import Expert, Recipe, expert
 from theodolite.control import ppo
 from theodolite.core import demos, normalise
@@ -19,7 +20,6 @@ from theodolite.core.env import JaxEnvs
 from theodolite.core.evaluate import Policy
 from theodolite.core.train import train
 from theodolite.envs import maze
-from theodolite.envs.registry import make
 from theodolite.intent import airl, gail, gan_gcl, learned_reward
 from theodolite.intent.learned_reward import LearnedReward, Seen
 
@@ -106,9 +106,9 @@ def paid(space) -> Callable[[PyTree], Agent]:
 
 def retrained(world: World, reward: LearnedReward, seeds: tuple[int, ...], iterations: int) -> Array:
     """True returns in the second world of fresh policies trained there on every seed's reward. [S]"""
-    envs = make(world.test, num_envs=NUM_ENVS)
+    envs = copies(world.test, NUM_ENVS)
     build = paid(envs.space)
-    config = each_seed(ppo.Config(**{**vars(LEARNER), "temperature": 1.0}), len(seeds)), reward
+    config = each_seed(replace(LEARNER, temperature=1.0), len(seeds)), reward
     states = last_state(build, config, envs, len(seeds), iterations, stacked=True)
     return test_returns(envs._replace(num_envs=TEST_EPISODES), modes(soft, LEARNER), states, seeds)
 
@@ -118,7 +118,7 @@ def transfer(arm: str, name: str, seeds: tuple[int, ...], budget: Budget) -> lis
     world, (build, own) = WORLDS[name], METHODS[arm]
     shown = the_expert(world, budget.expert_iterations)
     t = demos.transitions(shown.demos)
-    envs, others = make(world.train, num_envs=NUM_ENVS), make(world.test, num_envs=TEST_EPISODES)
+    envs, others = copies(world.train, NUM_ENVS), copies(world.test, TEST_EPISODES)
     config = own, LEARNER, t
     states = last_state(build, config, envs, len(seeds), budget.iterations, stacked=False)
     policy = modes(build, config)
@@ -137,8 +137,8 @@ def transfer(arm: str, name: str, seeds: tuple[int, ...], budget: Budget) -> lis
 
 def oracle(name: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
     """A policy trained on the true reward of the second world."""
-    envs = make(WORLDS[name].test, num_envs=NUM_ENVS)
-    config = ppo.Config(**{**vars(LEARNER), "temperature": EXPERT_TEMPERATURE})
+    envs = copies(WORLDS[name].test, NUM_ENVS)
+    config = replace(LEARNER, temperature=EXPERT_TEMPERATURE)
     states = last_state(soft, config, envs, len(seeds), budget.iterations, stacked=False)
     returns = test_returns(envs._replace(num_envs=TEST_EPISODES), modes(soft, config), states, seeds)
     return [row("true reward", name, s, transfer_return=r) for s, r in zip(seeds, returns, strict=True)]

@@ -1,12 +1,14 @@
 """van der Waa et al. 2018: explanations by what would follow from what was expected, for questions of one's own."""
 
+from typing import Any
+
 from theodolite.claims.an17.contrastive_arms import SLIPS, jobs
 from theodolite.core.claim import Claim, Item, at_least, at_most, better
 from theodolite.interpret import contrastive as why
 
 FOILS = tuple(f"foils/{slip:g}" for slip in SLIPS)
 ENDINGS = tuple(f"endings/{slip:g}" for slip in SLIPS)
-LISTENERS = {
+LISTENERS: dict[str, Any] = {
     "metric": "accuracy",
     "arms": ("nothing", "one action", "outcomes", "contrast", "both", "four outcomes"),
     "cases": ("listeners",),

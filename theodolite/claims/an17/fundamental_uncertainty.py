@@ -47,7 +47,7 @@ def jobs(size: Size, seeds: int | None) -> list[Job]:
     return [Job("all rules", error, who, partial(programmes, error, who, num)) for error in ERRORS]
 
 
-SHOWN = {
+SHOWN: dict[str, Any] = {
     "arms": fu.RULES,
     "cases": CASES,
     "scope": "toy",

@@ -79,7 +79,7 @@ def regret(m: MDP, truth: Array, found: Array) -> Scalar:
     return (best - reached) / (best - chance)
 
 
-def recovered(key: PRNGKey, episodes: int | None) -> tuple[Array, Array]:
+def recovered(key: PRNGKey, episodes: int | None) -> tuple[Scalar, Array]:
     """Regret and centred error of a reward of states, from sampled episodes or from exact visits."""
     mdp_key, reward_key, demo_key = jax.random.split(key, 3)
     m, reward = random_mdp(mdp_key, STATES, ACTIONS), jax.random.normal(reward_key, (STATES,))
@@ -130,8 +130,8 @@ def misread(causal: bool, steps: int, slip: Scalar, key: PRNGKey) -> Scalar:
     m, truth = cliff(key, slip)
     expert = maxent_irl.exact_expert(m, soft_planning.plan(m, truth))
     c = maxent_irl.Config(causal=causal, learning_rate=0.1, l2=1e-4)
-    one = jax.tree.map(lambda x: x[None], (m, expert))
-    found = maxent_irl.fit(c, lambda r: r[None], jnp.zeros_like(truth), *one, steps)[0].params
+    world, seen = jax.tree.map(lambda x: x[None], (m, expert))
+    found = maxent_irl.fit(c, lambda r: r[None], jnp.zeros_like(truth), world, seen, steps)[0].params
     dense = soft_planning.densify(m)
     wide = [jnp.broadcast_to(r[:, None], dense.transition.shape[:2]) for r in (truth, found.at[-1].set(0))]
     return regret(dense, *wide)
