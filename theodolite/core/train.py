@@ -67,8 +67,8 @@ def train(
     `config` is any pytree (a Config, a tuple of them with demonstrations): its floats and arrays are traced, so new
     numbers do not recompile. With `stacked` every leaf of it has a leading axis S: one configuration per seed.
     `resume` is (updates done, carry), with the carry of a checkpoint: the same numbers follow as without the pause.
-    On a JAX environment seeds are vmapped and the result is the same bits; a host environment takes one seed, and
-    after a resume its episodes start anew, from a seed that depends on the update alone.
+    On a JAX environment all seeds are one program and the result is the same bits; a host environment takes one seed,
+    and after a resume its episodes start anew, from a seed that depends on the update alone.
 
     Raises:
         NotFinite: a metric or a parameter of the agent is NaN or infinite.
@@ -90,17 +90,26 @@ def update_keys(key: PRNGKey, update: Array | int) -> tuple[PRNGKey, PRNGKey]:
 
 
 def over_seeds(f: Callable, seeds: int, axes: tuple[int | None, ...]) -> Callable:
-    """`vmap`, but for one seed the plain program, whose compiled code is smaller and faster."""
-    if seeds > 1:
+    """`f` for every seed in one program; arguments with axis 0 have a leading axis S, those with None are shared.
+
+    All seeds at once on an accelerator. On a CPU one after the other, which takes three quarters of the time of `vmap`
+    (batched products of small matrices are slow there) and the memory of one seed, and gives each the bits of a run
+    of its own.
+    """
+    if seeds > 1 and jax.default_backend() != "cpu":
         return jax.vmap(f, axes)
 
-    def one(*arguments: PyTree) -> PyTree:
-        plain = (
-            a if axis is None else jax.tree.map(lambda x: x[0], a) for a, axis in zip(arguments, axes, strict=True)
-        )
-        return jax.tree.map(lambda x: x[None], f(*plain))
+    def every(*arguments: PyTree) -> PyTree:
+        def one(own: list[PyTree]) -> PyTree:
+            rest = iter(own)
+            return f(*(a if axis is None else next(rest) for a, axis in zip(arguments, axes, strict=True)))
 
-    return one
+        own = [a for a, axis in zip(arguments, axes, strict=True) if axis is not None]
+        if seeds > 1:
+            return jax.lax.map(one, own)
+        return jax.tree.map(lambda x: x[None], one(jax.tree.map(lambda x: x[0], own)))  # no loop: smaller and faster
+
+    return every
 
 
 def _train_jax(make, config, envs, updates, every, keys, stacked, resume) -> Iterator[Chunk]:
