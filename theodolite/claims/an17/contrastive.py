@@ -105,6 +105,7 @@ ITEM = Item(
         "No people were asked: listeners are simulated; they know the world, and others whose rewards differ, some of "
         "whom seek what the agent shuns.",
         "Agents are optimal for random rewards in the monster's grid, not learned by sampling.",
+        "Novel questions are drawn from the grammar itself: that they are understood says nothing of people's English.",
         "Outcomes and things are written by hand, as in the paper.",
     ),
 )

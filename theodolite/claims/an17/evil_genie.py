@@ -1,9 +1,15 @@
 """Leong 2018, reconstructed: deciders before predictors, and the genie whose clones suffer for a perfect life."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from theodolite.core.claim import Claim, Item, Job, Row, Size, at_least, at_most, close, row
+from theodolite.core.scores import Scores
 from theodolite.foundations import evil_genie as eg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FOLKLORE = {
     "Newcomb": (eg.newcomb(), "boxes", ("two boxes", "one box", "one box")),
@@ -118,7 +124,7 @@ CLAIMS = (
 )  # fmt: skip
 
 
-def figure(scores):
+def figure(scores: Scores) -> "Figure":
     """The wishes and the adversary."""
     from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
 

@@ -1,12 +1,16 @@
 """Worley 2018: fewer assumptions or more estimated success, as a model of the argument."""
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from theodolite.core.claim import Claim, Item, Job, Row, Size, better, lower, row
+from theodolite.core.scores import Scores
 from theodolite.foundations import fundamental_uncertainty as fu
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COSTS = (1, 3, 10, 30, 100)
 ERRORS: dict[str, dict[str, Any]] = {
@@ -106,7 +110,7 @@ CLAIMS = (
 )  # fmt: skip
 
 
-def figure(scores):
+def figure(scores: Scores) -> "Figure":
     """Catastrophes and payoffs."""
     from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
 

@@ -1,11 +1,16 @@
 """Dacyn 2018 and the newsletter: meta-fairness, and whether fairness arises in the repeated Ultimatum game."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from theodolite.core.claim import Claim, Item, Job, Row, Size, at_most, better, close, row
+from theodolite.core.scores import Scores
 from theodolite.foundations import ultimatum as ug
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FAIR = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SIDES = ((0.6, 0.6), (0.7, 0.5), (0.8, 0.4), (0.9, 0.9))
@@ -166,6 +171,17 @@ CLAIMS = (
     ),
 )
 
+EXACT = ("meta-fairness", "mixture-is-best")
+"""Claims that are differences near zero, which the figure leaves out."""
+
+
+def figure(scores: Scores) -> "Figure":
+    """One row per claim with something to see."""
+    from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
+
+    return figures.of_claims([claim for claim in CLAIMS if claim.id not in EXACT], scores)
+
+
 ITEM = Item(
     name="ultimatum",
     edition="an17",
@@ -175,6 +191,7 @@ ITEM = Item(
     papers=(ug.PAPER, ug.REPUTATION),
     claims=CLAIMS,
     jobs=jobs,
+    figure=figure,
     summary="What is a sensible outcome if each side thinks that it should have 60%? A post proposes a fairness that "
     "cannot be exploited; the newsletter answers that fairness would arise in the repeated game. Models of both "
     "arguments, not evidence about AI systems.",
