@@ -135,9 +135,9 @@ def test_hostile_entries_stay_words(hostile, systems):
 
 
 def test_text_has_four_kinds_of_blocks_and_escapes_the_rest():
-    html = str(text.render("a `b<c` d\ne\n\n    f = <g>\n\n- h\n- i & j"))
+    html = str(text.render("a `b<c` d\ne\n\n    f = <g>\n\n- h - k\n- i & j"))
     formula = '<pre class="formula">f = &lt;g&gt;</pre>'
-    assert html == f"<p>a <code>b&lt;c</code> d e</p>\n{formula}\n<ul><li>h</li><li>i &amp; j</li></ul>"
+    assert html == f"<p>a <code>b&lt;c</code> d e</p>\n{formula}\n<ul><li>h − k</li><li>i &amp; j</li></ul>"
     assert str(text.inline('the expert\'s "word", -3 and a - b')) == "the expert’s “word”, −3 and a − b"
 
 

@@ -33,7 +33,7 @@ def _block(block: str) -> Any:
     if all(line.startswith("    ") for line in lines):
         return Markup('<pre class="formula">{}</pre>').format("\n".join(line[4:].rstrip() for line in lines))
     if lines[0].startswith("- "):
-        entries = re.split(r"\n?- ", "\n" + block)[1:]
+        entries = re.split(r"\n- ", "\n" + block)[1:]
         return Markup("<ul>{}</ul>").format(Markup("").join(Markup("<li>{}</li>").format(inline(e)) for e in entries))
     return Markup("<p>{}</p>").format(inline(block))
 
