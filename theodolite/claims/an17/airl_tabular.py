@@ -73,12 +73,16 @@ def measure(arm: str, steps: int, m: MDP, other: MDP, reward: Array) -> dict[str
     }
 
 
+def exactly(m: MDP) -> MDP:
+    """The world with probabilities that sum to one in double precision, and not only as they were drawn."""
+    return MDP(m.transition / m.transition.sum(-1, keepdims=True), m.initial, m.discount)
+
+
 def recovery(arm: str, kind: str, count: int, steps: int) -> list[Row]:
     """One arm on all MDPs of a kind, in float64."""
     with jax.enable_x64(True):
         m, other, reward = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), worlds(kind, count))
-        # float32 rows of probabilities sum to one within rounding only
-        m, other = (MDP(w.transition / w.transition.sum(-1, keepdims=True), w.initial, w.discount) for w in (m, other))
+        m, other = jax.vmap(exactly)(m), jax.vmap(exactly)(other)
         found = jax.device_get(jax.jit(jax.vmap(partial(measure, arm, steps)))(m, other, reward))
     return [row(arm, CASES[kind], i, **{k: np.asarray(v)[i] for k, v in found.items()}) for i in range(count)]
 

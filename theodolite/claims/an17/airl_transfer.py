@@ -1,6 +1,7 @@
 """Arms of the transfer claims of `airl`: learn in one world, then act in another whose dynamics differ."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -108,7 +109,7 @@ def retrained(world: World, reward: LearnedReward, seeds: tuple[int, ...], itera
     """True returns in the second world of fresh policies trained there on every seed's reward. [S]"""
     envs = make(world.test, num_envs=NUM_ENVS)
     build = paid(envs.space)
-    config = each_seed(ppo.Config(**{**vars(LEARNER), "temperature": 1.0}), len(seeds)), reward
+    config = each_seed(replace(LEARNER, temperature=1.0), len(seeds)), reward
     states = last_state(build, config, envs, len(seeds), iterations, stacked=True)
     return test_returns(envs._replace(num_envs=TEST_EPISODES), modes(soft, LEARNER), states, seeds)
 
@@ -138,7 +139,7 @@ def transfer(arm: str, name: str, seeds: tuple[int, ...], budget: Budget) -> lis
 def oracle(name: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
     """A policy trained on the true reward of the second world."""
     envs = make(WORLDS[name].test, num_envs=NUM_ENVS)
-    config = ppo.Config(**{**vars(LEARNER), "temperature": EXPERT_TEMPERATURE})
+    config = replace(LEARNER, temperature=EXPERT_TEMPERATURE)
     states = last_state(soft, config, envs, len(seeds), budget.iterations, stacked=False)
     returns = test_returns(envs._replace(num_envs=TEST_EPISODES), modes(soft, config), states, seeds)
     return [row("true reward", name, s, transfer_return=r) for s, r in zip(seeds, returns, strict=True)]
