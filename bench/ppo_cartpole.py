@@ -6,6 +6,7 @@ norm, and Stable-Baselines3 steps Gymnasium's environments; neither is made to d
 """
 
 import os
+from typing import Any
 
 import numpy as np
 from harness import Worker, arguments, bar, column, finish, in_turns, median, ratio, said
@@ -24,10 +25,17 @@ def main() -> None:
         runs = in_turns({"theodolite": a, "rejax": b}, "chunk", options.rounds)
         runs |= in_turns({"stable-baselines3": c}, "chunk", 3)
         returns = {"theodolite": a.run("score")["returns"], "rejax": b.run("score")["returns"]}
+    report({"returns": returns, "chunks": runs, "cold": cold, "load_before": load})
+
+
+def report(found: dict[str, Any]) -> None:
+    """The ratios, the bars and the table."""
+    runs, cold, returns = found["chunks"], found["cold"], found["returns"]
     speeds = {name: rs[0]["steps"] / median(rs, "wall_s") for name, rs in runs.items()}
     faster = ratio(column(runs["rejax"], "wall_s"), column(runs["theodolite"], "wall_s"))
     thriftier = ratio(column(runs["rejax"], "cpu_s"), column(runs["theodolite"], "cpu_s"))
     compiling = ratio(column(cold["theodolite"], "compile_s"), column(cold["rejax"], "compile_s"))
+    cold_processor = ratio(column(cold["theodolite"], "cpu_s"), column(cold["rejax"], "cpu_s"))
     rows = [("", "env steps/s", "compile s", "first chunk, cold, s", "return at 204,800 steps", "peak MiB")]
     for name, rs in runs.items():
         learnt, first, program = "-", "-", "-"
@@ -40,13 +48,15 @@ def main() -> None:
         "wall_ratio": faster,
         "processor_ratio": thriftier,
         "compile_ratio": compiling,
-        "returns": returns,
-        "chunks": runs,
-        "cold": cold,
-        "load_before": load,
+        "cold_processor_ratio": cold_processor,
+        **found,
         "bars": [
             bar(f"at least 1.3x rejax's steps/s: {said(faster)}", faster["ratio"] >= 1.3),
-            bar(f"compile time not above rejax's: {said(compiling)} of it", compiling["ratio"] <= 1),
+            bar(
+                f"compile time not above rejax's: {said(compiling)} of it, processor time of the cold first chunk "
+                f"{said(cold_processor)}",
+                compiling["ratio"] <= 1,
+            ),
             bar("equal final return", np.mean(returns["theodolite"]) >= np.mean(returns["rejax"])),
         ],
     }

@@ -1,4 +1,4 @@
-"""Worker: Theodolite's PPO on CartPole-v1 through the public `train`. Arguments: number of seeds."""
+"""Worker: Theodolite's PPO on CartPole-v1 through the public `train`. Arguments: seeds, updates in a chunk."""
 
 import sys
 
@@ -11,9 +11,9 @@ from theodolite.core.evaluate import episode_scores
 from theodolite.core.train import train
 from theodolite.envs.registry import make
 
-NUM_ENVS, UPDATES, TESTS, TEST_SEEDS = 64, 50, 128, 5
+NUM_ENVS, TESTS, TEST_SEEDS = 64, 128, 5
 SETTINGS = ppo.Config(rollout=64, epochs=4, minibatches=4, learning_rate=1e-3, hidden=(64, 64))
-SEEDS = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+SEEDS, UPDATES = (int(given) for given in sys.argv[1:] or (1, 50))
 
 envs = make("CartPole-v1", num_envs=NUM_ENVS)
 run = train(ppo.agent, SETTINGS, envs, updates=10**9, every=UPDATES, seeds=SEEDS)

@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 a check failed (or a run did), 2 bad usage, 130 interrupted with everything saved.
 """
 
+import os
 import sys
 from importlib import import_module
 
@@ -29,19 +30,12 @@ def usage() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Do what the command line says and return the exit code."""
-    from theodolite.core.errors import NotFinite, UserError, unknown
+    from theodolite.core.errors import NotFinite, UserError
 
-    argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ("-h", "--help"):
-        print(usage())
-        return 0 if argv else 2
-    if argv[0] == "--version":
-        print(import_module("theodolite").__version__)
-        return 0
     try:
-        if argv[0] not in VERBS:
-            raise unknown("verb", argv[0], VERBS, f"The verbs are {', '.join(VERBS)}.")
-        return import_module(f"theodolite.commands.{argv[0]}").main(argv[1:])
+        code = answer(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()  # so that a reader who has left is noticed here
+        return code
     except UserError as error:
         print(f"theodolite: {error}", file=sys.stderr)
         return 2
@@ -49,11 +43,26 @@ def main(argv: list[str] | None = None) -> int:
         print(f"theodolite: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("theodolite: interrupted; what was finished is saved.", file=sys.stderr)
         return 130
+
+
+def answer(argv: list[str]) -> int:
+    """Do what the words say, whatever may go wrong."""
+    from theodolite.core.errors import unknown
+
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(import_module("theodolite").__version__)
+        return 0
+    if argv[0] not in VERBS:
+        raise unknown("verb", argv[0], VERBS, f"The verbs are {', '.join(VERBS)}.")
+    return import_module(f"theodolite.commands.{argv[0]}").main(argv[1:])
 
 
 def script() -> None:

@@ -33,5 +33,15 @@ class Odd(gymnasium.Env):
             os.write(1, b"from below\n")
 
 
+class Image(Odd):
+    observation_space = gymnasium.spaces.Box(0, 255, (8, 8, 3), np.uint8)
+
+
+class Dictionary(Odd):
+    observation_space = gymnasium.spaces.Dict(eye=gymnasium.spaces.Box(-1, 1, (3,)), ear=gymnasium.spaces.Discrete(2))
+
+
+gymnasium.register("Image-v0", Image)
+gymnasium.register("Dictionary-v0", Dictionary)
 gymnasium.register("Raises-v0", Odd, kwargs={"raise_after": 40})
 gymnasium.register("Noisy-v0", Odd, kwargs={"noisy": True})

@@ -1,6 +1,7 @@
 """The command line itself: quick help, one clear sentence for whatever is wrong, clean JSON."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -72,6 +73,9 @@ def test_import_costs_nothing_and_every_public_name_is_found():
         ("train ppo --env CartPole-v1 --env-options limit", "expected name=value"),
         ("train ppo --env CartPole-v1 --env-options limit=3", "no option 'limit'"),
         ("train ppo extra", "extra"),
+        ("train ppo --env CartPole-v1 --out /proc/x --steps 64", "cannot be written"),
+        ("train ppo --env gymnasium/CartPole-v1 --seeds 2 --out /proc/x", "could not be written"),
+        ("train ppo --env odd_environments:Dictionary-v0", "Dict"),
         ("train ppo", "no environment was named"),
         ("show", "ITEM is missing"),
         ("show gial", "item 'gial' is unknown. Did you mean gail?"),
@@ -91,6 +95,24 @@ def test_bad_usage_is_one_sentence_and_exit_code_2(say, words, said):
     assert said in found.err
     assert found.out == ""
     assert "Traceback" not in found.err and "│" not in found.err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list", "--json"]])
+def test_a_reader_who_has_left_is_no_error_worth_a_traceback(words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "theodolite.cli", *words], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_images_and_settings_that_clash_leave_the_folder_free(say, tmp_path):
+    found = say("train", "ppo", "--env", "odd_environments:Image-v0", *TINY, "--out", tmp_path / "r")
+    assert found.code == 2 and "the shape (8, 8, 3), expected vectors" in found.err
+    clashing = ("train", "ppo", "--env", "CartPole-v1", *TINY, "--steps", 32, "--out", tmp_path / "r")
+    found = say(*clashing, "--minibatches", 33)
+    assert found.code == 2 and "minibatches = 33: a batch has 32 transitions" in found.err
+    assert say(*clashing).code == 0
 
 
 def test_every_method_lists_its_own_flags(say):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 from conftest import TINY
@@ -32,7 +33,7 @@ def killed(command, folder, lines=20):
     """Start a command in its own process and kill it once it has written so many metrics."""
     words = [sys.executable, "-m", "theodolite.cli", *map(str, command)]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600  # a busy machine takes minutes to import JAX
     while process.poll() is None and time.monotonic() < deadline:
         metrics = folder / "metrics.jsonl"
         if metrics.exists() and metrics.read_bytes().count(b"\n") >= lines:
@@ -61,13 +62,41 @@ def test_more_steps_extend_a_run_to_the_bits_of_a_longer_one(say, tmp_path):
     assert again.code == 0 and "trained for 7 updates already" in again.out
 
 
-def test_resuming_a_host_environment_twice_gives_the_same_bits(say, tmp_path):
-    assert say(*HOST, "--steps", 64, "--out", tmp_path / "a").code == 0
+def test_a_killed_run_on_the_host_continues_to_the_same_bits_from_its_checkpoint_on(say, tmp_path):
+    """The emulator's own state dies with the process: what follows depends on the checkpoint and the seed alone."""
+    command = (*HOST, "--steps", 200 * 32)
+    killed((*command, "--every", 1, "--out", tmp_path / "a"), tmp_path / "a", lines=5)
+    done = checkpoint.meta(tmp_path / "a/last.npz")["update"]
+    written = updates(tmp_path / "a")
+    assert 1 <= done < 200 and 5 <= len(written) < 200
+    before = (tmp_path / "a/metrics.jsonl").read_text().splitlines()[:done]
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    for name in "ab":
-        assert say(*HOST, "--steps", 160, "--out", tmp_path / name).code == 0
-    assert updates(tmp_path / "a") == [1, 2, 3, 4, 5]
+    short = (*HOST, "--steps", (done + 8) * 32)
+    assert say(*short, "--every", 3, "--out", tmp_path / "a").code == 0
+    assert say(*short, "--out", tmp_path / "b").code == 0
+    assert updates(tmp_path / "a") == list(range(1, done + 9))
+    assert (tmp_path / "a/metrics.jsonl").read_text().splitlines()[:done] == before
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_second_training_of_the_same_shapes_compiles_nothing(say, tmp_path):
+    """A program of the first process is read from the cache by the second, here by one that forgot what it compiled."""
+    asked, found = [], []
+
+    def note(event, **_):
+        asked.extend([event] * event.endswith("compile_requests_use_cache"))
+        found.extend([event] * event.endswith("cache_hits"))
+
+    jax.monitoring.register_event_listener(note)
+    try:
+        for name, rate in (("a", "1e-3"), ("b", "2e-3")):
+            jax.clear_caches()
+            asked.clear(), found.clear()
+            command = (*CARTPOLE, "--steps", 96, "--learning-rate", rate, "--seed", 3, "--out", tmp_path / name)
+            assert say(*command).code == 0
+    finally:
+        jax.monitoring.unregister_event_listener(note)
+    assert len(asked) > 3 and len(found) == len(asked)
 
 
 @pytest.mark.parametrize(

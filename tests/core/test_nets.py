@@ -115,6 +115,12 @@ def test_squashing_into_an_endless_box_is_refused(key):
         nets.actor(key, space, (8,), hidden=nets.orthogonal(1), head=nets.orthogonal(1), squash=True)
 
 
+def test_bytes_are_taken_as_numbers(key):
+    net = nets.mlp(key, (3, 4, 2), hidden=nets.orthogonal(1), head=nets.orthogonal(1))
+    bytes_ = jnp.array([[0, 7, 255], [1, 2, 3]], jnp.uint8)
+    np.testing.assert_array_equal(net(bytes_), net(bytes_.astype(jnp.float32)))
+
+
 def plain(x, weight):
     return x @ weight
 

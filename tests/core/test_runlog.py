@@ -112,6 +112,19 @@ def test_a_folder_of_other_things_is_refused(tmp_path):
         pytest.fail("the folder was taken")
 
 
+def test_refused_settings_leave_a_new_folder_free_for_mended_ones(tmp_path):
+    for error in (UserError("minibatches"), RuntimeError("the bearing is worn")):
+        with pytest.raises(type(error)), RunLog(tmp_path / type(error).__name__, IDENTITY, {}):
+            raise error
+    filled(tmp_path / "UserError", 2)
+    with pytest.raises(UserError, match="another run"), RunLog(tmp_path / "RuntimeError", IDENTITY | {"seeds": 3}, {}):
+        pytest.fail("the folder was taken")
+    before = contents(tmp_path / "UserError")
+    with pytest.raises(UserError), RunLog(tmp_path / "UserError", IDENTITY, {}):
+        raise UserError("a full disk")
+    assert contents(tmp_path / "UserError") == before and (tmp_path / "UserError/run.json").exists()
+
+
 def test_two_runs_do_not_share_a_folder(tmp_path):
     with RunLog(tmp_path / "r", IDENTITY, {}), pytest.raises(UserError, match="another process"):
         RunLog(tmp_path / "r", IDENTITY, {}).__enter__()

@@ -97,6 +97,11 @@ def test_the_id_s_own_limit_holds_without_options():
     np.testing.assert_array_equal(np.flatnonzero(truncated), [199, 399])
 
 
+def test_a_task_without_a_limit_ends_by_itself_alone():
+    _, _, _, terminated, truncated, _ = play(EnvPoolEnvs("envpool/Blackjack-v1", 2), np.zeros((9, 2), int))
+    assert terminated.all() and not truncated.any()
+
+
 def test_actions_outside_the_box_count_as_its_edge():
     far, edge = np.full((5, 2, 3), 9.0), np.ones((5, 2, 3))
     for a, b in zip(play(EnvPoolEnvs("Hopper-v5", 2), far), play(EnvPoolEnvs("Hopper-v5", 2), edge), strict=True):

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from theodolite.control import ppo
 from theodolite.core.env import Box, Discrete
 from theodolite.core.errors import UserError
+from theodolite.core.normalise import normalise_obs
+from theodolite.core.train import train
 from theodolite.envs.checker import check
 from theodolite.envs.gymnasium_adapter import GymnasiumEnvs
 from theodolite.envs.registry import make
@@ -168,3 +171,16 @@ def test_the_contract_holds(id):
             check(make(id, 3))
     else:
         check(make(id, 3))
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.Box(0, 255, (4,), np.uint8, seed=0), spaces.Box(-1, 1, (4,), np.float64, seed=0)]
+)
+def test_agents_learn_from_bytes_and_from_doubles(space):
+    envs = GymnasiumEnvs("OwnShows-v0", 2, observation_space=space, max_episode_steps=3)
+    config = ppo.Config(rollout=4, epochs=1, minibatches=1, hidden=(4,))
+    (chunk,) = train(lambda c: normalise_obs(ppo.agent(c)), config, envs, updates=1, every=1)
+    moments = chunk.carry.agent.moments
+    assert envs.reset(0).dtype == (np.uint8 if space.dtype == np.uint8 else np.float32)
+    assert moments.count == 8 and (np.abs(moments.mean[0]) > 0).all()
+    assert np.isfinite(chunk.metrics["policy_loss"]).all()

@@ -18,6 +18,8 @@ class Flags:
 
     json: bool = False
     """Print one JSON object."""
+    markdown: bool = False
+    """Print a table in Markdown."""
     results: str = str(RESULTS)
     """Folder of published results."""
 
@@ -33,16 +35,34 @@ def main(argv: list[str]) -> int:
 
         print(dumps({"items": rows}))
         return 0
+    if flags.markdown:
+        print(markdown(rows))
+        return 0
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("item", "system", "category", "verdicts", "size", "when")
+    table = Table(*COLUMNS)
     for found in rows:
-        verdicts = ", ".join(f"{n} {v}" for v, n in found["verdicts"].items()) or "not run"
-        when = (found["when"] or "–")[:10]
-        table.add_row(found["item"], found["system"], found["category"], verdicts, found["size"] or "–", when)
+        table.add_row(*cells(found))
     Console().print(table)
+    print("theodolite show ITEM says what is claimed, theodolite run ITEM reruns it.")
     return 0
+
+
+COLUMNS = ("item", "system", "category", "verdicts on its claims", "size", "when")
+
+
+def cells(found: dict[str, Any]) -> tuple[str, ...]:
+    """A row in words."""
+    verdicts = ", ".join(f"{n} {v}" for v, n in found["verdicts"].items()) or "not run"
+    when = (found["when"] or "–")[:10]
+    return found["item"], found["system"], found["category"], verdicts, found["size"] or "–", when
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table in Markdown."""
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *map(cells, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def row(entry: Any, root: Path) -> dict[str, Any]:

@@ -167,10 +167,10 @@ class Recipe:
         """The agent or solver, with its wrappers; observation moments start from the expert's where there is one."""
         config, learner_config, expert, reward = traced
         if self.learner is not None:
-            learner = self.learner.build(self.learner.load(), Parts(learner_config, None, None, self.space))
+            learner: Any = self.learner.build(self.learner.load(), Parts(learner_config, None, None, self.space))
             inner = self._wrapped(learner, learner_config, expert)
             return self.method.build(self.method.load(), Parts(config, inner, expert, self.space))
-        agent = self.method.build(self.method.load(), Parts(config, None, expert, self.space))
+        agent: Any = self.method.build(self.method.load(), Parts(config, None, expert, self.space))
         if self.is_solver:
             return agent
         wrapped = self._wrapped(agent, config, expert)

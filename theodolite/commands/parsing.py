@@ -60,11 +60,11 @@ def parse_flags(flags: list[Flag], argv: list[str], command: str, about: str) ->
         kind = Annotated[flag.kind, tyro.conf.arg(name=flag.spelling, help=flag.help, metavar=_metavar(flag))]
         rows.append((flag.field, kind) if flag.default is MISSING else (flag.field, kind, flag.default))
     rows.sort(key=len)  # dataclasses want required fields first
-    kind = make_dataclass("Flags", rows)
+    collected = make_dataclass("Flags", rows)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            parsed = tyro.cli(kind, args=argv, prog=f"theodolite {command}", description=about)
+            parsed = tyro.cli(collected, args=argv, prog=f"theodolite {command}", description=about)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise

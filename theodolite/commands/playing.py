@@ -53,7 +53,7 @@ def evaluate(
     options = env_options if env_options is not None else trained.manifest["env_options"] if env is None else {}
     envs = registry.make(env_id, num_envs=_copies(env_id, episodes), **options)
     try:
-        check_match(trained.space, envs.space, env_id, inferred=False)
+        check_match(trained.space, envs.space, env_id, inferred=False, who="the run's policies")
         played = [_play(trained, k, envs, episodes, seed, stochastic) for k in range(trained.seeds)]
     finally:
         if not isinstance(envs, JaxEnvs):

@@ -78,8 +78,9 @@ def rebuild(manifest: Json, space: Space) -> tuple[Recipe, Traced]:
 
 def _blank(rows: int, space: Space) -> Transitions:
     obs = jnp.zeros((rows, *space.obs.shape), jnp.float32)
-    discrete = isinstance(space.action, Discrete)
-    action = jnp.zeros(rows, jnp.int32) if discrete else jnp.zeros((rows, *space.action.shape), jnp.float32)
+    kind = space.action
+    discrete = isinstance(kind, Discrete)
+    action = jnp.zeros(rows, jnp.int32) if discrete else jnp.zeros((rows, *kind.shape), jnp.float32)
     zero = jnp.int32(0)
     return Transitions(obs, action, obs, jnp.zeros(rows, bool), jnp.int32(rows), Lengths(zero, zero, zero))
 

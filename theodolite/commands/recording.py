@@ -45,7 +45,7 @@ def of_run(
     env_id = env or trained.manifest["env"]
     options = env_options if env_options is not None else trained.manifest["env_options"] if env is None else {}
     envs = _make(env_id, num_envs, options)
-    check_match(trained.space, envs.space, env_id, inferred=False)
+    check_match(trained.space, envs.space, env_id, inferred=False, who="the run's policies")
     return _keep(acting(trained, run_seed, stochastic), envs, episodes, seed)
 
 

@@ -110,31 +110,53 @@ class Display:
 
 
 def print_outcome(outcome: Any) -> None:
-    """The table of arms by cases with the paper's numbers, the verdict on every claim, and where the report lies."""
+    """Tables of arms by cases with the source's numbers, the verdict on every claim, and where the report lies."""
     from rich.console import Console
-    from rich.table import Table
 
     from theodolite.core import report
 
     console = Console()
+    shown = []
     for claim in outcome.verdict["claims"]:
-        table = Table(title=f"{claim['id']}: {claim['metric']}", title_justify="left")
-        table.add_column("case")
-        for arm in claim["arms"]:
-            table.add_column(arm, justify="right")
-        for case in claim["cases"]:
-            table.add_row(case, *(_cell(claim, arm, case, report.interval) for arm in claim["arms"]))
-        if claim["arms"]:
-            console.print(table)
-        reason = f" ({claim['reason']})" if claim["reason"] else ""
-        sign = report.BADGES.get(claim["verdict"], "")
-        console.print(f"{sign} {claim['id']}: {claim['text']} [{claim['source']}]", markup=False)
-        console.print(f"  {claim['verdict']}{reason}\n", markup=False)
-    console.print(f"report: {outcome.folder / 'report.html'}", markup=False, soft_wrap=True)
+        told = (claim["metric"], list(claim["arms"]), claim["cases"])
+        if claim["arms"] and told not in shown:  # claims that speak of the same scores share a table
+            console.print(_table(claim, report))
+        shown.append(told)
+        sign, source = (
+            report.BADGES.get(claim["verdict"], ""),
+            ", ".join(filter(None, (claim["source"], claim["where"]))),
+        )
+        console.print(f"{sign} {claim['verdict'].upper()}  {claim['text']} [{source}]", markup=False)
+        if claim["reason"]:
+            console.print(f"  {claim['reason']}", markup=False, style="dim")
+    console.print(f"\nreport: {outcome.folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
-def _cell(claim: Any, arm: str, case: str, interval: Any) -> str:
+def _table(claim: Any, report: Any) -> Any:
+    """Arms in columns, cases in rows; under each estimate its interval and, behind a diamond, the source's number."""
+    from rich import box
+    from rich.table import Table
+
+    title = (claim["unit"] or claim["metric"]) + (
+        f" (◇ the {claim['source']}'s number)" if claim["paper_value"] else ""
+    )
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("case", no_wrap=True)
+    for arm in claim["arms"]:
+        table.add_column(arm, justify="right")
+    cells = [found for arm in claim["arms"].values() for found in arm["cases"].values()]
+    scale = max((abs(found["estimate"]) for found in cells if found["estimate"] is not None), default=1.0)
+    for case in claim["cases"]:
+        table.add_row(case, *(_cell(claim, arm, case, scale, report) for arm in claim["arms"]))
+    return table
+
+
+def _cell(claim: Any, arm: str, case: str, scale: float, report: Any) -> str:
     found = claim["arms"][arm]["cases"].get(case)
-    ours = interval(found) if found else "–"
+    if not found:
+        return "–"
     paper = claim["paper_value"].get(arm, {}).get(case)
-    return ours if paper is None else f"{ours}\npaper {paper}"
+    source = "" if paper is None else f"◇ {report.number(paper, scale)}"
+    return "\n".join(
+        part for part in (report.number(found["estimate"], scale), report.bracket(found, scale), source) if part
+    )

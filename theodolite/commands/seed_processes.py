@@ -20,7 +20,6 @@ def train(setup: Any, folder: Path, argv: list[str]) -> int:
     plan = setup.plan
     parts = [f"seed-{plan.seed + k}" for k in range(plan.seeds)]
     found = runlog.check(folder, setup.identity)
-    folder.mkdir(parents=True, exist_ok=True)
     about = {**found, **setup.identity, **setup.about, "parts": parts, "versions": results.versions()}
     write_text(folder / runlog.MANIFEST, dumps({**about, "commit": results.commit()}, indent=1) + "\n")
     common = without(argv, SWITCHES)
@@ -52,7 +51,7 @@ def in_processes(commands: list[list[str]], names: list[str]) -> int:
         # the processes got the same signal from the terminal, and save what they have
         for process, _ in running:
             process.wait()
-        print("theodolite: interrupted; every seed is saved. The same command continues.", file=sys.stderr)
+        print("theodolite: interrupted; what was finished is saved. The same command continues.", file=sys.stderr)
         return 130
     finally:
         for process, _ in running:

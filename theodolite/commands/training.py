@@ -144,17 +144,19 @@ def logged(setup: Setup, log: runlog.RunLog) -> Iterator[Chunk]:
     """The chunks that the folder of an open log does not hold yet, each recorded before it is yielded."""
     plan = setup.plan
     loop = {"updates": setup.updates, "every": plan.every, "seed": plan.seed, "seeds": plan.seeds}
+    make: Any = setup.recipe.make  # of a Solver or of an Agent, as is_solver says
     if setup.recipe.is_solver:
-        like = expected_state(setup.recipe.make, setup.traced, setup.recipe.space, plan.seeds)
-        chunks = solve(setup.recipe.make, setup.traced, setup.recipe.space, resume=log.resume(like), **loop)
+        like = expected_state(make, setup.traced, setup.recipe.space, plan.seeds)
+        chunks = solve(make, setup.traced, setup.recipe.space, resume=log.resume(like), **loop)
     else:
+        assert setup.envs is not None
         if setup.on_host and plan.seeds > 1:
             raise UserError(
                 f"environment {setup.envs.id!r} runs outside JAX and takes one seed per process: give every seed a "
                 "folder of its own, as theodolite train --seeds does."
             )
-        like = expected_carry(setup.recipe.make, setup.traced, setup.envs, plan.seeds)
-        chunks = train(setup.recipe.make, setup.traced, setup.envs, resume=log.resume(like), **loop)
+        like = expected_carry(make, setup.traced, setup.envs, plan.seeds)
+        chunks = train(make, setup.traced, setup.envs, resume=log.resume(like), **loop)
     for chunk in chunks:
         log.keep(chunk)
         yield chunk
@@ -210,12 +212,13 @@ def _reward(plan: Plan, method: methods.Method, space: Space, env_id: str | None
 def _steps_per_update(recipe: Recipe, traced: Traced) -> int:
     if recipe.method.steps_per_update is not None:
         return recipe.method.steps_per_update(traced[0])
-    return recipe.make(traced).rollout * recipe.space.num_envs
+    agent: Any = recipe.make(traced)  # what has no steps_per_update is an Agent
+    return agent.rollout * recipe.space.num_envs
 
 
 def _provenance(plan: Plan, expert: demonstrations.Transitions | None) -> Json | None:
     """Which data these are, wherever they lie, and how many rows of them are used."""
-    if expert is None:
+    if expert is None or plan.demos is None:
         return None
     digest = hashlib.sha256((minari.find(plan.demos) / minari.MAIN_FILE).read_bytes()).hexdigest()
     chosen = {"episodes": plan.demo_episodes, "every": plan.demo_every, "seed": plan.demo_seed}

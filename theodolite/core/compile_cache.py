@@ -30,8 +30,9 @@ def enable() -> Path | None:
         return None
     import jax
 
-    if jax.config.jax_compilation_cache_dir:  # chosen by the program that we are part of
-        return Path(jax.config.jax_compilation_cache_dir)
+    chosen = getattr(jax.config, "jax_compilation_cache_dir", None)
+    if chosen:  # by the program that we are part of
+        return Path(chosen)
     jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -7,7 +7,7 @@ hyper-gradient is `jax.grad`. Checks run when a config is constructed, never on 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, NamedTuple, TypeVar, dataclass_transform, get_type_hints
+from typing import Any, NamedTuple, TypeVar, cast, dataclass_transform, get_type_hints
 
 import jax
 
@@ -21,9 +21,9 @@ C = TypeVar("C")
 def config(cls: type[C]) -> type[C]:
     """Freeze a dataclass and register it as a pytree whose leaves are its float fields (and nested configs)."""
     cls = dataclass(frozen=True, kw_only=True)(cls)
-    kind = get_type_hints(cls)
-    traced = [f.name for f in fields(cls) if kind[f.name] is float or is_dataclass(kind[f.name])]
-    static = [f.name for f in fields(cls) if f.name not in traced]
+    kind, own = get_type_hints(cls), [f.name for f in fields(cast(Any, cls))]
+    traced = [name for name in own if kind[name] is float or is_dataclass(kind[name])]
+    static = [name for name in own if name not in traced]
 
     def flatten_with_keys(c: C):
         leaves = [(jax.tree_util.GetAttrKey(name), getattr(c, name)) for name in traced]

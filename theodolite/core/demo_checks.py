@@ -193,21 +193,21 @@ def infer_space(obs: Values, actions: list[Values]) -> Space:
     return Space(box, Box(actions[0].shape[1:]))
 
 
-def check_match(own: Space, env: Space, name: str, inferred: bool) -> None:
+def check_match(own: Space, env: Space, name: str, inferred: bool, who: str = "demonstrations") -> None:
     """Refuse demonstrations whose space is not the environment's; bounds are not compared, the actions themselves are.
 
     Raises:
-        UserError: what the demonstrations have, and what the environment has.
+        UserError: what the demonstrations (or `who` else) have, and what the environment has.
     """
     if own.obs.shape != env.obs.shape:
         raise UserError(
-            f"demonstrations have observations of the shape {own.obs.shape}, {name} has {env.obs.shape}: they come "
+            f"{who} have observations of the shape {own.obs.shape}, {name} has {env.obs.shape}: they come "
             "from another environment or another version of it."
         )
     kinds = np.dtype(own.obs.dtype).kind, np.dtype(env.obs.dtype).kind
     if kinds[0] != kinds[1]:
         raise UserError(
-            f"demonstrations have {own.obs.dtype} observations, {name} has {env.obs.dtype} ones: convert them as the "
+            f"{who} have {own.obs.dtype} observations, {name} has {env.obs.dtype} ones: convert them as the "
             "environment does (images are often divided by 255)."
         )
     match own.action, env.action:
@@ -216,7 +216,7 @@ def check_match(own: Space, env: Space, name: str, inferred: bool) -> None:
         case Box(shape=a), Box(shape=b) if a == b:
             return
     raise UserError(
-        f"demonstrations have {describe(own.action)}, {name} has {describe(env.action)}: they come from another "
+        f"{who} have {describe(own.action)}, {name} has {describe(env.action)}: they come from another "
         "environment or another version of it."
     )
 

@@ -72,12 +72,12 @@ def conform(e: Episode, space: Space, episode: int, clip_actions: bool, allow_na
     """The episode in the space's shapes and dtypes, checked; what rounding put outside is moved into the bounds."""
     checks.check_shape(e.obs, space.obs.shape, "observations", episode)
     obs = checks.cast(e.obs, space.obs.dtype, "the observation", episode)
-    discrete = isinstance(space.action, Discrete)
-    checks.check_shape(e.action, () if discrete else space.action.shape, "actions", episode)
+    shape, dtype = ((), "int32") if isinstance(space.action, Discrete) else (space.action.shape, space.action.dtype)
+    checks.check_shape(e.action, shape, "actions", episode)
     if not allow_nan:
         for x, what in ((obs, "observation"), (e.action, "action"), (e.reward, "reward")):
             checks.check_finite(x, what, episode)
-    action = checks.cast(e.action, "int32" if discrete else space.action.dtype, "the action", episode)
+    action = checks.cast(e.action, dtype, "the action", episode)
     if not (clip_actions and isinstance(space.action, Box)):
         checks.check_actions(action, space.action, episode)
     if isinstance(space.action, Box):

@@ -1,6 +1,7 @@
 """Drivers: one scan for JAX environments, one Python loop for host ones, the same key schedule, the same Batch."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -107,10 +108,11 @@ Act = Callable[[State, Obs, PRNGKey, int], tuple[Action, Array]]
 
 def collect_host(act: Act, envs: HostEnv, carry: Carry, key: PRNGKey, rollout: int) -> tuple[Carry, Batch]:
     """The same in a host environment; `act(state, obs, key, t)` is jitted and draws with `step_keys(key, t)`."""
-    obs, rows = np.asarray(carry.obs), []
+    obs: Any = np.asarray(carry.obs)
+    rows = []
     for t in range(rollout):
         action, log_prob = act(carry.agent, obs, key, t)
-        out = envs.step(np.asarray(action))
+        out: Any = envs.step(np.asarray(action))  # NumPy throughout, until the rollout is stacked
         rows.append(Batch(obs, action, log_prob, *out[1:]))
         obs = out.obs
     batch = jax.tree.map(lambda *column: jnp.asarray(np.stack(column)), *rows)

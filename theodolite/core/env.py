@@ -134,6 +134,7 @@ def auto_reset(env: Env) -> Env:
 def clip_actions(env: Env) -> Env:
     """Clip actions to the box at the environment's door; policies keep the unclipped sample and its probability."""
     box = env.space.action
+    assert isinstance(box, Box)
     low, high = jnp.asarray(box.low), jnp.asarray(box.high)
 
     def step(key: PRNGKey, state: EnvState, action: Action) -> tuple[EnvState, Step]:

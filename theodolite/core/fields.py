@@ -11,11 +11,12 @@ from itertools import pairwise
 def field_docs(cls: type) -> dict[str, str]:
     """The string below each field of a dataclass; empty where the source is not at hand."""
     try:
-        body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body
+        definition = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     except (OSError, TypeError, SyntaxError):
         return {}
     docs = {}
-    for field, text in pairwise(body):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            docs[field.target.id] = inspect.cleandoc(text.value.value)
+    for field, text in pairwise(getattr(definition, "body", [])):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(said))):
+                docs[name] = inspect.cleandoc(said)
     return docs

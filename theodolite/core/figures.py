@@ -1,7 +1,8 @@
 """Figures: one style, drawn from scores, the same bytes for the same scores.
 
-Colours are told apart by colour-blind readers, and arms also by marker; names stand beside the data, not in a box;
-the source's own numbers are hollow diamonds. Matplotlib's object interface only, so nothing is global.
+Colours are told apart by colour-blind readers, and arms also by marker, and an arm looks the same in every row; names
+stand in a line above the panels or beside the curves, never in a box over the data; the source's own numbers are hollow
+diamonds. Matplotlib's object interface only, so nothing is global.
 
     figure(scores)  =  of_claims(claims, scores)         what `run` draws unless an item draws something of its own
     dots(axes, ...), curves(axes, ...), name_arms(...)   the parts, for an item's own figure, inside `with style():`
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,6 +75,19 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
     return {arm: found.get(arm) or Look(REFERENCES[arm], "_") for arm in arms}
 
 
+def shared_looks(claims: Iterable[Claim]) -> dict[str, Look]:
+    """One look per arm over several claims; arms of one claim never look alike while there are looks enough."""
+    found: dict[str, Look] = {}
+    plain = [Look(*pair) for pair in zip(COLOURS, MARKERS, strict=True)]
+    for claim in claims:
+        used = list(found.values())
+        here = [found[arm] for arm in claim.arms if arm in found]
+        free = sorted((look for look in plain if look not in here), key=used.count) or plain
+        fresh = [arm for arm in claim.arms if arm not in found and arm not in REFERENCES]
+        found |= dict(zip(fresh, cycle(free), strict=False))
+    return found | {arm: Look(colour, "_") for arm, colour in REFERENCES.items()}
+
+
 def panels_of(cases: Iterable[str]) -> dict[str, list[str]]:
     """Cases by panel, in the order given: "CartPole/4" is level 4 of panel CartPole."""
     grouped: dict[str, list[str]] = {}
@@ -107,9 +122,9 @@ def of_claims(claims: Sequence[Claim], scores: Scores) -> Figure:
     heights = [_height(claim, scores) for claim in drawn]
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(drawn), 1, height_ratios=heights, squeeze=False)[:, 0]
+    look = shared_looks(drawn)
     for part, claim in zip(parts, drawn, strict=True):
-        _claim_row(part, claim, scores)
-    _key(parts[-1], any(c.paper_values for c in drawn))
+        _claim_row(part, claim, scores, look)
     return figure
 
 
@@ -124,10 +139,10 @@ def _height(claim: Claim, scores: Scores) -> float:
     panels = _panels(claim, scores)
     rows = -(-len(panels) // 3)
     levels = max(map(len, panels.values())) > 1
-    return 0.62 + rows * (2.6 if levels else 0.55 + 0.27 * len(claim.arms))
+    return 0.87 + rows * (2.6 if levels else 0.55 + 0.27 * len(claim.arms))
 
 
-def _claim_row(part: Any, claim: Claim, scores: Scores) -> None:
+def _claim_row(part: Any, claim: Claim, scores: Scores, look: dict[str, Look]) -> None:
     panels = _panels(claim, scores)
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
@@ -135,17 +150,13 @@ def _claim_row(part: Any, claim: Claim, scores: Scores) -> None:
     share = _comparable(claim, scores, panels)
     grid = part.subplots(rows, columns, squeeze=False, sharey=not levels or share, sharex=not levels and share)
     for axes, (panel, cases) in zip(grid.flat, panels.items(), strict=False):
-        (dots if levels else rows_of_dots)(axes, claim, scores, cases)
+        (dots if levels else rows_of_dots)(axes, claim, scores, cases, look)
         axes.set_title(panel)
     for spare in list(grid.flat)[len(panels) :]:
         spare.remove()
     unit = claim.unit or claim.metric
     (grid[0, 0].set_ylabel if levels else grid[-1, 0].set_xlabel)(unit)
-    if levels:
-        last = list(panels.values())[-1]
-        name_arms(list(grid.flat)[len(panels) - 1], _last_levels(claim, scores, last), looks(claim.arms))
-    wrapped = textwrap.fill(claim.text, 112)
-    part.suptitle(wrapped, x=0.012, ha="left", fontsize=10, color=INK)
+    _heading(part, claim, look, names=levels)
     if levels and claim.level:
         for axes in list(grid.flat)[: len(panels)]:
             axes.set_xlabel(claim.level)
@@ -167,22 +178,33 @@ def _offsets(arms: Sequence[str], width: float) -> dict[str, float]:
 
 
 @style()
-def dots(axes: Axes, claim: Claim, scores: Scores, cases: Sequence[str]) -> None:
-    """Estimates over the levels of one panel, arms side by side, with 95% intervals and the source's numbers."""
-    shift, look = _offsets(claim.arms, 0.78), looks(claim.arms)
+def dots(axes: Axes, claim: Claim, scores: Scores, cases: Sequence[str], look: dict[str, Look] | None = None) -> None:
+    """Estimates over the levels of one panel, arms side by side, with 95% intervals and the source's numbers.
+
+    Arms that frame the others, `random` and `expert`, are dashes across each level.
+    """
+    look = look or looks(claim.arms)
+    shift = dict.fromkeys(REFERENCES, 0.0) | _offsets([a for a in claim.arms if a not in REFERENCES], 0.72)
+    seen = False
     for arm in claim.arms:
         found = [(x + shift[arm], estimate(claim, scores, arm, case)) for x, case in enumerate(cases)]
         points = np.array([(x, *e) for x, e in found if e is not None])
         if not len(points):
             continue
+        seen = True
         x, middle, low, high = points.T
         colour, marker = look[arm]
+        dash = marker == "_"
         axes.plot(x, middle, color=colour, linewidth=0.9, alpha=0.3, zorder=2)
         axes.vlines(x, low, high, color=colour, linewidth=1.6, zorder=3)
-        axes.plot(x, middle, marker, color=colour, markersize=5, markeredgewidth=1.6 * (marker == "_"), zorder=4)
-        source = [(x + shift[arm], claim.paper_values.get((arm, case))) for x, case in enumerate(cases)]
+        axes.plot(x, middle, marker, color=colour, markersize=18 if dash else 5.5, markeredgewidth=1.6 * dash, zorder=4)
+        source = [] if dash else [(x + shift[arm], claim.paper_values.get((arm, case))) for x, case in enumerate(cases)]
         _diamonds(axes, [(x, v) for x, v in source if isinstance(v, int | float)], colour)
-    _bars(axes.axhline, claim, cases)
+    if seen:
+        _bars(axes.axhline, claim, cases)
+    else:
+        axes.text(0.5, 0.5, "no valid scores", transform=axes.transAxes, ha="center", va="center", color=FAINT)
+        axes.set_yticks([])
     axes.set_xticks(range(len(cases)), [case.partition("/")[2] or case for case in cases])
     axes.set_xlim(-0.5, len(cases) - 0.5)
     axes.grid(visible=False, axis="x")
@@ -190,9 +212,11 @@ def dots(axes: Axes, claim: Claim, scores: Scores, cases: Sequence[str]) -> None
 
 
 @style()
-def rows_of_dots(axes: Axes, claim: Claim, scores: Scores, cases: Sequence[str]) -> None:
+def rows_of_dots(
+    axes: Axes, claim: Claim, scores: Scores, cases: Sequence[str], look: dict[str, Look] | None = None
+) -> None:
     """Estimates of one case, an arm per row, with 95% intervals and the source's numbers."""
-    look = looks(claim.arms)
+    look = look or looks(claim.arms)
     for y, arm in enumerate(claim.arms):
         found = estimate(claim, scores, arm, cases[0])
         colour, marker = look[arm]
@@ -231,21 +255,12 @@ def _bars(draw: Any, claim: Claim, cases: Sequence[str]) -> None:
         draw(edge, color=FAINT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1.5)
 
 
-def _last_levels(claim: Claim, scores: Scores, cases: Sequence[str]) -> dict[str, float]:
-    """The height at which each arm ends in the last panel."""
-    heights = {}
-    for arm in claim.arms:
-        found = [e for case in cases if (e := estimate(claim, scores, arm, case))]
-        if found:
-            heights[arm] = found[-1][0]
-    return heights
-
-
 @style()
 def name_arms(axes: Axes, heights: dict[str, float], look: dict[str, Look]) -> None:
     """Write each arm's name right of a panel, near the height where it ends, without overlap."""
     bottom, top = axes.get_ylim()
-    points = axes.bbox.height * 72 / axes.get_figure(root=True).dpi
+    figure: Any = axes.get_figure(root=True)
+    points = axes.bbox.height * 72 / figure.dpi
     gap = 12 / points * (top - bottom)
     at = axes.get_yaxis_transform()
     for arm, y in _spread(heights, gap, bottom, top).items():
@@ -270,13 +285,27 @@ def _spread(heights: dict[str, float], gap: float, bottom: float, top: float) ->
     return dict(zip(names, places.tolist(), strict=True))
 
 
-def _key(part: Any, has_source: bool) -> None:
-    ours = Line2D([], [], color=INK, marker="o", markersize=5, linewidth=1.6, label="ours, 95% interval")
-    theirs = Line2D([], [], color=INK, marker="D", markersize=6.5, markerfacecolor="none", linewidth=0, label="source")
+def _heading(part: Any, claim: Claim, look: dict[str, Look], names: bool) -> None:
+    """The claim, and under it what every mark of its row means."""
+    marks = [_mark(arm, *look[arm]) for arm in claim.arms] if names else []
+    marks.append(
+        Line2D([], [], color=INK, linewidth=0, marker="|", markersize=9, markeredgewidth=1.6, label="95% interval")
+    )
+    if any(isinstance(v, int | float) for v in claim.paper_values.values()):
+        marks.append(_mark(f"the {claim.source}'s number", INK, "D", markersize=6, markerfacecolor="none"))
+    if any(e.than is None for e in claim.expect):
+        marks.append(Line2D([], [], color=FAINT, linewidth=0.9, linestyle=(0, (4, 3)), label="margin"))
+    lines = -(-sum(len(str(mark.get_label())) + 7 for mark in marks) // 125)  # as many as a row of the page takes
     part.legend(
-        handles=[ours, theirs] if has_source else [ours], loc="outside lower right", ncols=2, frameon=False,
-        fontsize=8, labelcolor=FAINT, handletextpad=0.5, columnspacing=1.4,
+        handles=marks, title=textwrap.fill(claim.text, 108), loc="outside upper left", ncols=-(-len(marks) // lines),
+        alignment="left", frameon=False, fontsize=8.5, title_fontsize=10, labelcolor=FAINT, handlelength=1.3,
+        handletextpad=0.4, columnspacing=1.4, borderaxespad=0.0, borderpad=0.5,
     )  # fmt: skip
+
+
+def _mark(label: str, colour: str, marker: str, **options: Any) -> Line2D:
+    wide: dict[str, Any] = {"markersize": 10, "markeredgewidth": 1.8} if marker == "_" else {"markersize": 5}
+    return Line2D([], [], color=colour, marker=marker, linewidth=0, label=label, **{**wide, **options})
 
 
 @style()

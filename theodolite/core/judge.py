@@ -135,12 +135,12 @@ def _question(claim: Claim, cells: Cells, expectation: Expectation) -> Question:
     if unsound:
         return Question(expectation, cases, seeds, None, None, f"scores that are not finite: {', '.join(unsound)}")
     paired = [x.keys() == y.keys() for x, y in zip(first, second, strict=True)]
-    strata = [[_values(cell) for cell in side] for side in (first, second if expectation.than else [])]
+    ours, theirs = ([_values(cell) for cell in side] for side in (first, second if expectation.than else []))
     generator = _generator(claim, expectation.says, expectation.statistic or "", *cases)
-    found = _resample(expectation.statistic or claim.statistic, *strata, paired, generator)
+    found = _resample(expectation.statistic or claim.statistic, ours, theirs, paired, generator)
     few = not claim.exact and seeds < FEWEST_SEEDS
     obstacle = f"{seeds} seed{'s' * (seeds > 1)}; at least {FEWEST_SEEDS} are needed" if few else ""
-    return Question(expectation, cases, seeds, found, _probability(expectation, *strata), obstacle)
+    return Question(expectation, cases, seeds, found, _probability(expectation, ours, theirs), obstacle)
 
 
 def _resample(

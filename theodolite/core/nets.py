@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jax.lax import optimization_barrier
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 from theodolite.core.arrays import Arrays, PRNGKey, lift
 from theodolite.core.dists import Categorical, Distribution, Normal, TanhNormal
@@ -72,8 +72,9 @@ class MLP(Arrays):
     layers: tuple[Linear, ...]
     activation: Callable[[Array], Array] = eqx.field(static=True)
 
-    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        """The last layer's output."""
+    def __call__(self, x: Real[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+        """The last layer's output; bytes are taken as numbers."""
+        x = x.astype(self.layers[0].weight.dtype)
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
         return self.layers[-1](x)
@@ -96,7 +97,7 @@ class Actor(Arrays):
     squash: Box | None = eqx.field(static=True)
     """The box into which tanh squashes actions; None leaves them Gaussian."""
 
-    def __call__(self, obs: Float[Array, "*batch O"]) -> Distribution:
+    def __call__(self, obs: Real[Array, "*batch O"]) -> Distribution:
         """The distribution of actions at every observation."""
         output = self.net(obs)
         if self.log_std is None:
@@ -113,8 +114,13 @@ def actor(
     """The policy network for a space; the Gaussian's log-std starts at 0.
 
     Raises:
-        UserError: actions are to be squashed into a box without bounds.
+        UserError: observations are no vectors, or actions are to be squashed into a box without bounds.
     """
+    if len(space.obs.shape) != 1:
+        raise UserError(
+            f"observations have the shape {space.obs.shape}, expected vectors, which is what these networks read. Wrap "
+            "the environment (gymnasium.wrappers.FlattenObservation, say) and register it under an id of yours."
+        )
     match space.action:
         case Discrete(num=num):
             return Actor(mlp(key, (*space.obs.shape, *widths, num), hidden=hidden, head=head), None, None)

@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Real
 
 from theodolite.core.agent import Agent, Batch, State
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar, lift
@@ -16,10 +16,10 @@ class Moments(Arrays):
     variance: Float[Array, " *shape"]
     count: Float[Array, ""]
 
-    def standardise(self, x: Float[Array, "..."], clip: float = 10.0) -> Float[Array, "..."]:
+    def standardise(self, x: Real[Array, "..."], clip: float = 10.0) -> Float[Array, "..."]:
         """(x - mean) / sd, clipped; a column that never varied maps to 0 until it does."""
         mean, variance = lift(self.mean, x.ndim), lift(self.variance, x.ndim)
-        return jnp.clip((x - mean) / jnp.sqrt(variance + 1e-8), -clip, clip)
+        return jnp.clip((x.astype(mean.dtype) - mean) / jnp.sqrt(variance + 1e-8), -clip, clip)
 
     def restore(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """The inverse of `standardise`, within the clip range."""
@@ -48,7 +48,7 @@ def merge(a: Moments, b: Moments) -> Moments:
     return Moments(a.mean + shift * b.count / total, spread / total, total)
 
 
-def add(m: Moments, x: Float[Array, "..."]) -> Moments:
+def add(m: Moments, x: Real[Array, "..."]) -> Moments:
     """The moments after seeing `x` too, all of whose leading axes are averaged over."""
     axes = tuple(range(x.ndim - m.mean.ndim))
     return merge(m, Moments(x.mean(axes), x.var(axes), jnp.float32(x.size // max(m.mean.size, 1))))

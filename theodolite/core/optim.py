@@ -1,6 +1,7 @@
 """Optimisers: optax behind one function, so that learning rates may be tracers."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,8 @@ from jaxtyping import Array, Float, Int, PyTree
 from theodolite.core.arrays import PRNGKey, Scalar
 
 OptState = PyTree[Array]
-Optimiser = optax.GradientTransformation
+Optimiser = Any
+"""What optax calls a GradientTransformation; its types know neither Equinox modules nor tuples as parameters."""
 
 
 def adam(learning_rate: Scalar, *, max_norm: Scalar | None = None, eps: float = 1e-8, b1: Scalar = 0.9) -> Optimiser:

@@ -40,7 +40,9 @@ def render(item: Item, verdict: Json, scores: Scores, figure: str = "") -> str:
     return _template().render(
         item=item,
         verdict=verdict,
-        claims=[_claim(claim) for claim in verdict["claims"]],
+        claims=[
+            {**_claim(claim), "shares": _shares(verdict["claims"], i)} for i, claim in enumerate(verdict["claims"])
+        ],
         figure=Markup(inline(figure)),  # our own drawing, made inert by `inline`
         caption=caption(verdict),
         rows=len(scores.rows),
@@ -127,6 +129,13 @@ def _claim(claim: Json) -> Json:
     return {**claim, "table": rows, "pooled": pooled, "scale": max(shown, default=1.0), "groups": groups}
 
 
+def _shares(claims: list[Json], index: int) -> int | None:
+    """The number of the first claim before this one whose table would be the same; None if there is none."""
+    speaks_of = [(c["metric"], c["statistic"], list(c["arms"]), c["cases"]) for c in claims[: index + 1]]
+    first = speaks_of.index(speaks_of[index])
+    return first + 1 if first < index and claims[index]["cases"] else None
+
+
 def _cell(arms: Json, paper: Json, arm: str, case: str | None) -> Json:
     found = arms[arm] if case is None else arms[arm]["cases"].get(case, {"estimate": None})
     return {**found, "paper": paper.get(arm, {}).get(case)}
@@ -153,5 +162,6 @@ def _template() -> Any:
         "duration": duration,
         "tally": tally,
     }
-    environment.globals |= {"badges": BADGES, "statistic_words": STATISTIC_WORDS}
+    globals_: dict[str, Any] = environment.globals
+    globals_ |= {"badges": BADGES, "statistic_words": STATISTIC_WORDS}
     return environment.get_template("report.html.jinja")

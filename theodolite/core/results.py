@@ -187,6 +187,9 @@ def _differences(folder: Path, load: Callable[[str], Item]) -> Iterator[str]:
         yield "scores.jsonl.gz is missing"
         return
     found: Scores = score_files.read(folder / "scores.jsonl.gz")
+    if found.digest() != verdict.get("scores_sha256"):
+        yield "scores.jsonl.gz does not hold the scores that were judged: its scores_sha256 is not the stored one"
+        return
     yield from compare(verdict, judge(load(f"{edition}/{name}"), found, verdict["size"]))
 
 

@@ -44,6 +44,7 @@ class RunLog:
     def __init__(self, folder: Path, identity: Json, about: Json) -> None:
         self.folder, self.identity, self.about = folder, plain(identity), plain(about)
         self.manifest: Json = {}
+        self._new = True
         self.update = 0
         """Updates in the newest checkpoint."""
         self._stack = ExitStack()
@@ -53,6 +54,7 @@ class RunLog:
 
     def __enter__(self) -> "RunLog":
         found = check(self.folder, self.identity)
+        self._new = not found
         self._stack.enter_context(alone(self.folder))
         now = datetime.now(UTC).isoformat(timespec="seconds")
         software = {"versions": results.versions(), "commit": results.commit(), "hardware": results.hardware()}
@@ -67,10 +69,18 @@ class RunLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         with self._stack:
             self.save()
+            if isinstance(error, UserError) and self._new and not (self.folder / LAST).exists():
+                self._forget()
+                return
             self.manifest["sessions"][-1]["wall_s"] = round(time.monotonic() - self._started, 1)
             self._write_manifest()
         if isinstance(error, NotFinite):
             raise NotFinite(f"{error} {self.state_before()}") from error
+
+    def _forget(self) -> None:
+        """Leave a new folder as if untouched: settings that were refused must not stand in the way of mended ones."""
+        for name in (MANIFEST, METRICS):
+            (self.folder / name).unlink(missing_ok=True)
 
     def state_before(self) -> str:
         """Where the newest good state lies, in words."""

@@ -225,8 +225,8 @@ def env_seed(seed: int, update: int) -> int:
 def check_finite(chunk: Chunk) -> None:
     """Raise NotFinite if a metric or a parameter of the agent is not a number."""
     for name, values in chunk.metrics.items():
-        bad = np.argwhere(~np.isfinite(np.asarray(values))) if name not in EPISODE_METRICS else ()
-        if len(bad):
+        bad = np.argwhere(~np.isfinite(np.asarray(values)))
+        if len(bad) and name not in EPISODE_METRICS:
             seed, update = (int(i) for i in bad[bad[:, 1].argmin()])
             raise NotFinite(f"update {chunk.update - values.shape[1] + update + 1}, seed {seed}: {name} is not finite.")
     finite = _all_finite(chunk.carry.agent)

@@ -68,7 +68,8 @@ def _play_host(envs: HostEnv, action: np.ndarray, seed: int) -> tuple[np.ndarray
     for name, column in zip(Step._fields, zip(*rows, strict=True), strict=True):
         shapes = {np.shape(value) for value in column}
         _demand(len(shapes) == 1, envs.id, f"{name} changes its shape from step to step: {sorted(shapes)}")
-    return first, Step(*map(np.stack, zip(*rows, strict=True)))
+    columns: Any = map(np.stack, zip(*rows, strict=True))
+    return first, Step(*columns)
 
 
 def _random_actions(space: Discrete | Box, lead: tuple[int, int], draw: np.random.Generator) -> np.ndarray:
@@ -92,7 +93,7 @@ def _check_structure(envs: JaxEnvs) -> None:
     _demand(before == now, envs.id, f"the state is {before} after reset but {now} after a step; it must keep its form")
 
 
-def _check_stream(envs: JaxEnvs | HostEnv, first: np.ndarray, out: Step) -> None:
+def _check_stream(envs: JaxEnvs | HostEnv, first: np.ndarray, out: Any) -> None:
     space, lead = envs.space.obs, (*out.reward.shape[:1], envs.num_envs)
     _check_field(envs.id, "the first observation", first, (envs.num_envs, *space.shape), space.dtype)
     for name in ("obs", "last_obs"):

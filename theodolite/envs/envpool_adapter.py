@@ -28,6 +28,8 @@ MEND = (
     "EnvPool has no wrappers: choose another id, or register a Gymnasium environment of the task with its spaces "
     "wrapped (gymnasium.wrappers.FlattenObservation, say) in a module m of yours and ask for 'm:YourId-v0'."
 )
+NO_LIMIT = 2**31 - 1
+"""What EnvPool calls the limit of a task that has none; one more does not fit into its integers."""
 RESERVED = frozenset({"num_envs", "batch_size", "seed", "env_seed", "max_num_players", "base_path"})
 
 
@@ -56,7 +58,8 @@ class EnvPoolEnvs:
         self._writer = host_spaces.actions(id, action, MEND)
         self.space = Space(self._reader.space, self._writer.space, num_envs)
         limit = spec.config.max_episode_steps
-        self._limit = limit if registry.specs[self._task][0] in OWN_CLOCK else None
+        own_clock = registry.specs[self._task][0] in OWN_CLOCK and limit < NO_LIMIT
+        self._limit = limit if own_clock else None
         if self._limit is not None:
             self._options["max_episode_steps"] = limit + 1
         self._pool: Any = None
@@ -83,7 +86,8 @@ class EnvPoolEnvs:
             first, _ = self._pool.reset(ended.astype(np.int32))
             obs = last_obs.copy()
             obs[ended] = self._reader.read(first)
-        return Step(obs, np.asarray(reward, np.float32), terminated, truncated & ~terminated, last_obs)
+        out: Any = (obs, np.asarray(reward, np.float32), terminated, truncated & ~terminated, last_obs)
+        return Step(*out)
 
     def close(self) -> None:
         """Free the pool."""

@@ -70,7 +70,8 @@ class GymnasiumEnvs:
 
     def reset(self, seed: int) -> np.ndarray:
         """Start every copy anew, with seeds derived from `seed`; the first observations, [E, *obs]."""
-        obs, _ = self._envs.reset(seed=host_spaces.seeds(seed, self.num_envs))
+        seeds: Any = host_spaces.seeds(seed, self.num_envs)  # its base class promises less than all its kinds take
+        obs, _ = self._envs.reset(seed=seeds)
         self._started = True
         return self._reader.read(obs)
 
@@ -85,7 +86,8 @@ class GymnasiumEnvs:
             last_obs = obs.copy()
             last_obs[ended] = self._reader.read(np.stack([info["final_obs"][i] for i in ended]))
         # wrappers may set both flags where a time limit meets the end of the task
-        return Step(obs, reward.astype(np.float32), terminated, truncated & ~terminated, last_obs)
+        out: Any = (obs, reward.astype(np.float32), terminated, truncated & ~terminated, last_obs)
+        return Step(*out)
 
     def close(self) -> None:
         """Close the copies, and end their processes if they have any."""

@@ -79,7 +79,7 @@ def _brief(space: Any) -> str:
 
 def _box(space: spaces.Box, dtype: str) -> Box:
     with np.errstate(over="ignore"):  # bounds beyond float32 are infinite in it
-        low, high = np.float32(space.low), np.float32(space.high)
+        low, high = space.low.astype(np.float32), space.high.astype(np.float32)
     return Box(space.shape, _bounds(low, np.min), _bounds(high, np.max), dtype)
 
 

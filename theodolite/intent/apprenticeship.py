@@ -68,6 +68,7 @@ def features(c: Config, s: State, obs: Obs, action: Action, space: Space) -> Flo
             block = jax.nn.one_hot(action, num, dtype=obs.dtype)
             f = (block[..., :, None] * f[..., None, :]).reshape(*f.shape[:-1], -1)
         case Box():
+            assert s.action_moments is not None
             done = s.action_moments.standardise(action)
             f = jnp.concatenate([f, done, (0.01 * done) ** 2], -1)
     return jnp.concatenate([f, -f], -1) if c.costs == "simplex" else f

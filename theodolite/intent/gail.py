@@ -7,13 +7,16 @@ Differences from the paper:
 1. D is the probability of the EXPERT, as in nearly all code; the paper's D is that of the policy.
 2. The reward map is an option. `softplus` (-log(1 - D) >= 0, the released code where episodes end on failure) pays for
    survival, `logsigmoid` (log D <= 0, where they end on success) pays for ending; `absorbing` removes either bias by
-   letting the discriminator see and the policy be paid for what follows a termination (Kostrikov et al. 2019).
+   letting the discriminator see and the policy be paid for what follows a termination (Kostrikov et al. 2019): an
+   absorbing state, entered by a termination and visited γ + γ² + … = γ/(1-γ) times.
 3. The learner is any agent, given as an argument; its own `temperature` is the λ of the paper.
 4. Beside the released code's entropy bonus for D there are a gradient penalty, several steps per round, minibatches,
    replay of old policy pairs, and state-only inputs (Torabi et al. 2019).
 5. All of the expert's pairs are seen at every update, where the released code draws as many as the policy collected
    with replacement: the same expectation at less noise and cost.
 6. The discriminator is updated first, as in algorithm 1 (the released code updates the policy first).
+7. The moments that standardise D's input start from the expert's pairs and take in every policy pair once; the released
+   code adds the expert's again in every round.
 """
 
 from functools import partial
@@ -21,7 +24,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from theodolite.core import demos, nets, normalise, optim
 from theodolite.core.agent import Agent, Batch
@@ -73,7 +76,7 @@ class Config:
     gradient_penalty: float | None = None
     """Weight of (‖∂z/∂x‖ - 1)² between expert and policy inputs (Gulrajani et al. 2017); it doubles the cost of D."""
     replay: int = 0
-    """Policy pairs of earlier rounds that D goes on learning from; 0 for the present round only."""
+    """Newest policy pairs of earlier rounds that D goes on learning from beside the present round's."""
     hidden: tuple[int, ...] = (100, 100)
     """Widths of D's tanh layers."""
 
@@ -96,21 +99,26 @@ class Config:
 
 
 class Discriminator(Arrays):
-    """The logit of "expert", with the moments that standardise its input and the logit of the absorbing state."""
+    """The logit of "expert", with the moments that standardise its input."""
 
     net: nets.MLP
-    absorbing: Float[Array, ""]
     moments: normalise.Moments
 
 
+class Pool(Arrays):
+    """Pairs of which the first `count` are valid."""
+
+    rows: Rows
+    count: Int[Array, ""]
+
+
 class State(Arrays):
-    """The learner's state, the discriminator with its optimiser, and the replayed pairs with their number."""
+    """The learner's state, the discriminator with its optimiser, and the replayed pairs if there is a replay."""
 
     learner: LearnerState
     discriminator: Discriminator
     opt: optim.OptState
-    replay: Rows | None
-    replayed: Array | None
+    replay: Pool | None
 
 
 def features(c: Config, p: Rows, discrete: bool) -> Float[Array, "*batch X"]:
@@ -122,10 +130,26 @@ def features(c: Config, p: Rows, discrete: bool) -> Float[Array, "*batch X"]:
     return jnp.concatenate([p.obs, p.action], -1)
 
 
+def inputs(c: Config, d: Discriminator, p: Rows) -> Float[Array, "*batch X"]:
+    """What the net sees: standardised features and, with `absorbing`, a column that is 1 in the absorbing state."""
+    x = d.moments.standardise(features(c, p, is_discrete(p)))
+    return jnp.concatenate([x, jnp.zeros((*x.shape[:-1], 1), x.dtype)], -1) if c.absorbing else x
+
+
+def is_discrete(p: Rows) -> bool:
+    """Whether actions are choices."""
+    return jnp.issubdtype(p.action.dtype, jnp.integer)
+
+
+def absorbing_logit(d: Discriminator) -> Float[Array, ""]:
+    """z of the absorbing state, where all features are 0 and actions mean nothing: the mean over them."""
+    return d.net(jnp.zeros(d.moments.mean.size + 1).at[-1].set(1)).mean()
+
+
 def logits(c: Config, d: Discriminator, p: Rows) -> Float[Array, "*batch"]:
     """z, positive where the pair looks like the expert's."""
-    discrete = jnp.issubdtype(p.action.dtype, jnp.integer)
-    z = d.net(d.moments.standardise(features(c, p, discrete)))
+    discrete = is_discrete(p)
+    z = d.net(inputs(c, d, p))
     if discrete and c.inputs == "obs_action":
         return jnp.sum(z * jax.nn.one_hot(p.action, z.shape[-1], dtype=z.dtype), -1)
     return z[..., 0]
@@ -134,8 +158,13 @@ def logits(c: Config, d: Discriminator, p: Rows) -> Float[Array, "*batch"]:
 def reward(c: Config, d: Discriminator, p: Rows) -> Float[Array, "*batch"]:
     """What the discriminator pays; with `absorbing`, an end is also paid for all that follows it."""
     pay = REWARD_MAPS[c.reward]
-    after_the_end = c.discount / (1 - c.discount) * pay(d.absorbing) if c.absorbing else 0.0
+    after_the_end = visits(c) * pay(absorbing_logit(d)) if c.absorbing else 0.0
     return pay(logits(c, d, p)) + jnp.where(p.terminated, after_the_end, 0.0)
+
+
+def visits(c: Config) -> Scalar:
+    """Discounted visits to the absorbing state after a termination."""
+    return c.discount / (1 - c.discount)
 
 
 def init(c: Config, learner: Agent, expert: demos.Transitions, key: PRNGKey, space: Space) -> State:
@@ -143,17 +172,14 @@ def init(c: Config, learner: Agent, expert: demos.Transitions, key: PRNGKey, spa
     learner_key, net_key = jax.random.split(key)
     discrete = isinstance(space.action, Discrete)
     x = features(c, expert.rows, discrete)
-    outputs = space.action.num if discrete and c.inputs == "obs_action" else 1
-    net = nets.mlp(net_key, (x.shape[-1], *c.hidden, outputs), hidden=nets.glorot(1.0), head=nets.glorot(0.0))
-    discriminator = Discriminator(net, jnp.float32(0), normalise.moments_of(x, expert.count))
-    empty = jax.tree.map(lambda a: jnp.zeros((c.replay, *a.shape[1:]), a.dtype), expert.rows) if c.replay else None
-    opt = optim.adam(c.learning_rate).init(learnt(discriminator))
-    return State(learner.init(learner_key, space), discriminator, opt, empty, jnp.int32(0) if c.replay else None)
-
-
-def learnt(d: Discriminator) -> tuple[nets.MLP, Float[Array, ""]]:
-    """The part of the discriminator that gradients move."""
-    return d.net, d.absorbing
+    outputs = space.action.num if isinstance(space.action, Discrete) and c.inputs == "obs_action" else 1
+    widths = (x.shape[-1] + c.absorbing, *c.hidden, outputs)
+    net = nets.mlp(net_key, widths, hidden=nets.glorot(1.0), head=nets.glorot(0.0))
+    discriminator = Discriminator(net, normalise.moments_of(x, expert.count))
+    empty = jax.tree.map(lambda a: jnp.zeros((c.replay, *a.shape[1:]), a.dtype), expert.rows)
+    opt = optim.adam(c.learning_rate).init(net)
+    replay = Pool(empty, jnp.int32(0)) if c.replay else None
+    return State(learner.init(learner_key, space), discriminator, opt, replay)
 
 
 class Sample(Arrays):
@@ -164,7 +190,7 @@ class Sample(Arrays):
 
 
 def loss(
-    parts: tuple[nets.MLP, Array],
+    net: nets.MLP,
     c: Config,
     moments: normalise.Moments,
     expert: Sample,
@@ -172,19 +198,21 @@ def loss(
     ends: tuple[Scalar, Scalar],
     key: PRNGKey,
 ) -> tuple[Scalar, Metrics]:
-    """Binary cross-entropy with each class at weight one, its regularisers, and the absorbing state's share.
+    """Binary cross-entropy with each class at weight one, and its regularisers.
 
-    `ends` are terminations per step of expert and policy: each stands for γ/(1-γ) visits to the absorbing state.
+    `ends` are terminations per step of expert and policy: each adds γ/(1-γ) visits to the absorbing state, which then
+    have their share in the class's weight.
     """
-    d = Discriminator(*parts, moments)
+    d = Discriminator(net, moments)
     z_expert, z_policy = logits(c, d, expert.rows), logits(c, d, policy.rows)
-    cross_entropy = expert.weight @ jax.nn.softplus(-z_expert) + policy.weight @ jax.nn.softplus(z_policy)
+    of_expert, of_policy = expert.weight @ jax.nn.softplus(-z_expert), policy.weight @ jax.nn.softplus(z_policy)
+    if c.absorbing:
+        z = absorbing_logit(d)
+        of_expert = with_absorbing(c, of_expert, jax.nn.softplus(-z), ends[0])
+        of_policy = with_absorbing(c, of_policy, jax.nn.softplus(z), ends[1])
+    cross_entropy = of_expert + of_policy
     entropy = (expert.weight @ bernoulli_entropy(z_expert) + policy.weight @ bernoulli_entropy(z_policy)) / 2
     total = cross_entropy - c.entropy_bonus * entropy
-    if c.absorbing:
-        of_expert, of_policy = ends
-        visits = c.discount / (1 - c.discount)
-        total += visits * of_expert * jax.nn.softplus(-d.absorbing) + visits * of_policy * jax.nn.softplus(d.absorbing)
     if c.gradient_penalty is not None:
         total += c.gradient_penalty * slope_penalty(c, d, expert, policy, key)
     metrics = {
@@ -196,6 +224,12 @@ def loss(
     return total, metrics
 
 
+def with_absorbing(c: Config, of_pairs: Array, of_absorbing: Array, ends: Scalar) -> Array:
+    """The mean over a class's pairs and its visits to the absorbing state."""
+    share = visits(c) * ends / (1 + visits(c) * ends)
+    return (1 - share) * of_pairs + share * of_absorbing
+
+
 def bernoulli_entropy(z: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     """Entropy of σ(z), nats."""
     return jax.nn.softplus(z) - z * jax.nn.sigmoid(z)
@@ -203,8 +237,8 @@ def bernoulli_entropy(z: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
 
 def slope_penalty(c: Config, d: Discriminator, expert: Sample, policy: Sample, key: PRNGKey) -> Scalar:
     """Mean (‖∂z/∂x‖ - 1)² at random points between expert and policy inputs, in standardised units."""
-    discrete = jnp.issubdtype(policy.rows.action.dtype, jnp.integer)
-    x_expert, x_policy = (d.moments.standardise(features(c, sample.rows, discrete)) for sample in (expert, policy))
+    discrete = is_discrete(policy.rows)
+    x_expert, x_policy = inputs(c, d, expert.rows), inputs(c, d, policy.rows)
     partner_key, between_key = jax.random.split(key)
     partner = jax.random.choice(partner_key, x_expert.shape[0], (x_policy.shape[0],), p=expert.weight)
     between = jax.random.uniform(between_key, (x_policy.shape[0], 1))
@@ -214,44 +248,43 @@ def slope_penalty(c: Config, d: Discriminator, expert: Sample, policy: Sample, k
     return policy.weight @ (jnp.sqrt(jnp.sum(slopes**2, -1) + 1e-12) - 1) ** 2
 
 
-def draw(c: Config, rows: Rows, count: Array, key: PRNGKey) -> Sample:
-    """What one update of D sees of a class whose first `count` rows are valid."""
-    size = rows.terminated.shape[0]
+def draw(c: Config, pool: Pool, key: PRNGKey) -> Sample:
+    """What one update of D sees of a class."""
+    size = pool.rows.terminated.shape[0]
     if c.batch_size == 0:
-        return Sample(rows, jnp.where(jnp.arange(size) < count, 1 / count.astype(jnp.float32), 0))
-    chosen = jax.random.randint(key, (c.batch_size,), 0, count)
-    return Sample(jax.tree.map(lambda x: x[chosen], rows), jnp.full(c.batch_size, 1 / c.batch_size))
+        return Sample(pool.rows, jnp.where(jnp.arange(size) < pool.count, 1 / pool.count.astype(jnp.float32), 0))
+    chosen = jax.random.randint(key, (c.batch_size,), 0, pool.count)
+    return Sample(jax.tree.map(lambda x: x[chosen], pool.rows), jnp.full(c.batch_size, 1 / c.batch_size))
 
 
 def fit(
     c: Config,
-    s: State,
-    expert: demos.Transitions,
-    policy: Rows,
-    count: Array,
+    d: Discriminator,
+    opt: optim.OptState,
+    expert: Pool,
+    policy: Pool,
     ends: tuple[Scalar, Scalar],
     key: PRNGKey,
 ) -> tuple[Discriminator, optim.OptState, Metrics]:
-    """`steps` updates of the discriminator; the first `count` policy pairs are valid."""
+    """`steps` updates of the discriminator."""
     optimiser = optim.adam(c.learning_rate)
-    discrete = jnp.issubdtype(policy.action.dtype, jnp.integer)
-    moments = normalise.merge(s.discriminator.moments, normalise.moments_of(features(c, policy, discrete), count))
 
     def step(carry: tuple, key: PRNGKey) -> tuple[tuple, Metrics]:
-        parts, opt = carry
+        net, opt = carry
         expert_key, policy_key, slope_key = jax.random.split(key, 3)
-        experts, policies = draw(c, expert.rows, expert.count, expert_key), draw(c, policy, count, policy_key)
-        gradient, metrics = jax.grad(loss, has_aux=True)(parts, c, moments, experts, policies, ends, slope_key)
-        return optim.apply(optimiser, gradient, opt, parts), metrics
+        experts, policies = draw(c, expert, expert_key), draw(c, policy, policy_key)
+        gradient, metrics = jax.grad(loss, has_aux=True)(net, c, d.moments, experts, policies, ends, slope_key)
+        return optim.apply(optimiser, gradient, opt, net), metrics
 
-    (parts, opt), metrics = jax.lax.scan(step, (learnt(s.discriminator), s.opt), jax.random.split(key, c.steps))
-    return Discriminator(*parts, moments), opt, jax.tree.map(lambda m: m[-1], metrics)
+    (net, opt), metrics = jax.lax.scan(step, (d.net, opt), jax.random.split(key, c.steps))
+    return Discriminator(net, d.moments), opt, jax.tree.map(lambda m: m[-1], metrics)
 
 
-def remember(c: Config, s: State, fresh: Rows) -> tuple[Rows, Array]:
-    """The newest `replay` pairs, newest first, and how many of them are valid."""
-    pool = jax.tree.map(lambda new, old: jnp.concatenate([new, old])[: c.replay], fresh, s.replay)
-    return pool, jnp.minimum(s.replayed + fresh.terminated.size, c.replay)
+def remember(c: Config, replay: Pool, fresh: Rows) -> tuple[Pool, Pool]:
+    """The round's pairs before the replayed ones, newest first, and the newest `replay` of both, which are kept."""
+    rows = jax.tree.map(lambda new, old: jnp.concatenate([new[::-1], old]), fresh, replay.rows)
+    count = replay.count + fresh.terminated.size
+    return Pool(rows, count), Pool(jax.tree.map(lambda x: x[: c.replay], rows), jnp.minimum(count, c.replay))
 
 
 def update(
@@ -262,15 +295,18 @@ def update(
     collected = Rows(
         *(x.reshape(-1, *x.shape[2:]) for x in (batch.obs, batch.action, batch.last_obs, batch.terminated))
     )
-    pool, count = remember(c, s, collected) if c.replay else (collected, jnp.int32(batch.reward.size))
+    fresh = Pool(collected, jnp.int32(batch.reward.size))
+    x = features(c, collected, is_discrete(collected))
+    moments = normalise.merge(s.discriminator.moments, normalise.moments_of(x, fresh.count))
+    pool, kept = (fresh, None) if s.replay is None else remember(c, s.replay, collected)
     ends = expert.lengths.num_terminated / expert.lengths.num_steps, batch.terminated.mean()
-    discriminator, opt, metrics = fit(c, s, expert, pool, count, ends, fit_key)
+    d = Discriminator(s.discriminator.net, moments)
+    d, opt, metrics = fit(c, d, s.opt, Pool(expert.rows, expert.count), pool, ends, fit_key)
 
-    learned_reward = reward(c, discriminator, collected).reshape(batch.reward.shape)
+    learned_reward = reward(c, d, collected).reshape(batch.reward.shape)
     learner_state, learner_metrics = learner.update(s.learner, batch._replace(reward=learned_reward), learner_key)
     metrics = {**learner_metrics, **metrics, "learned_reward": learned_reward.mean()}
-    kept = (pool, count) if c.replay else (None, None)
-    return State(learner_state, discriminator, opt, *kept), metrics
+    return State(learner_state, d, opt, kept), metrics
 
 
 def agent(c: Config, learner: Agent, expert: demos.Transitions) -> Agent:

@@ -78,7 +78,7 @@ def exactness(name: str, task: Task, temperature: Scalar) -> Metrics:
     if name == "logistic":
         closed_form = 2 * jensen_shannon(direct.occupancy, expert) - 2 * jnp.log(2)
         metrics["js_error"] = jnp.abs(divergence - closed_form)
-    return metrics
+    return jax.tree.map(jnp.asarray, metrics)
 
 
 def exactness_table(seed: int = 0, *, num_mdps: int = 20, temperature: float = 0.1) -> Rows:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from theodolite.core import newton, tabular
 from theodolite.core.arrays import Arrays, Scalar
+from theodolite.core.errors import UserError
 from theodolite.core.tabular import MDP
 from theodolite.intent.psi import EXACT, TIGHT, Cost, Occupancy, Psi
 
@@ -40,9 +41,9 @@ class Solution(Arrays):
         return self.objective - self.bound
 
 
-def objective(psi: Psi, rho: Occupancy, expert: Occupancy, temperature: Scalar) -> Scalar:
+def objective(psi: Psi, rho: Occupancy, expert: Occupancy, temperature: Scalar) -> Float[Array, ""]:
     """-λ H̄(ρ) + ψ*(ρ - ρ_E)."""
-    return psi.conjugate(rho, expert) - temperature * tabular.causal_entropy(rho)
+    return jnp.asarray(psi.conjugate(rho, expert) - temperature * tabular.causal_entropy(rho))
 
 
 def soft_cost(mdp: MDP, c: Cost, temperature: Scalar) -> Scalar:
@@ -50,9 +51,9 @@ def soft_cost(mdp: MDP, c: Cost, temperature: Scalar) -> Scalar:
     return -(1 - mdp.discount) * mdp.initial @ tabular.soft_value(mdp, -c, temperature)
 
 
-def bound(psi: Psi, mdp: MDP, c: Cost, expert: Occupancy, temperature: Scalar) -> Scalar:
+def bound(psi: Psi, mdp: MDP, c: Cost, expert: Occupancy, temperature: Scalar) -> Float[Array, ""]:
     """The dual value of a cost: -ψ(c) + min_π(-λH(π) + E_π[c]) - E_E[c]."""
-    return soft_cost(mdp, c, temperature) - jnp.sum(c * expert) - psi.value(c, expert)
+    return jnp.asarray(soft_cost(mdp, c, temperature) - jnp.sum(c * expert) - psi.value(c, expert))
 
 
 def _solution(
@@ -142,10 +143,16 @@ def adversary(
 
     This is the conditional-gradient method, α by exact line search. It needs a ψ whose best cost is unique and
     continuous (logistic, exponential, quadratic); against l2_ball and simplex the cost jumps and the play cycles.
+
+    Raises:
+        UserError: ψ has no best cost at all (constant).
     """
+    best_cost = psi.best_cost
+    if best_cost is None:
+        raise UserError(f"ψ {psi.name} has no best cost to play against. Use direct or irl, or another ψ.")
 
     def reply(rho: Array) -> tuple[Array, Array, Array]:
-        c = psi.best_cost(rho, expert)
+        c = best_cost(rho, expert)
         answer = tabular.occupancy(mdp, tabular.soft_policy(mdp, -c, temperature), normalised=True)
         gap = objective(psi, rho, expert, temperature) - bound(psi, mdp, c, expert, temperature)
         return c, answer, gap
@@ -164,7 +171,7 @@ def adversary(
     start = (first, jnp.asarray(jnp.inf, expert.dtype), jnp.int32(0))
     rho, gap, count = jax.lax.while_loop(unfinished, one_round, start)
     code = jnp.where(gap <= tolerance, newton.CONVERGED, newton.STEP_LIMIT).astype(jnp.int32)
-    return _solution(psi, mdp, rho, psi.best_cost(rho, expert), expert, temperature, count, code)
+    return _solution(psi, mdp, rho, best_cost(rho, expert), expert, temperature, count, code)
 
 
 def _exact_step(f, x: Array, direction: Array) -> Array:

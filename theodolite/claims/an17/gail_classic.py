@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from itertools import product
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from theodolite.core.train import run_keys, train
 from theodolite.envs.registry import TASKS, base, make
 from theodolite.intent import apprenticeship, bc, gail
 
+RewardMap = Literal["softplus", "logsigmoid"]
 EXPERT_EPISODES, TEST_EPISODES, NUM_ENVS = 50, 50, 50
 LEARNER = trpo.Config(rollout=100, critic_steps=1)
 """5,000 pairs per iteration from 50 environments; one natural-gradient step of the critic, as in the released code."""
@@ -32,9 +33,9 @@ class Task(NamedTuple):
 
     every: int
     """Expert pairs are thinned to one in this many."""
-    sign: str
+    sign: Literal["positive", "negative"]
     """Sign of the learned reward."""
-    reward: str
+    reward: RewardMap
     """GAIL's reward map."""
 
 
@@ -101,6 +102,13 @@ def each_seed(config: PyTree, seeds: int) -> PyTree:
     return jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x, jnp.float32), (seeds,)), config)
 
 
+def copies(task: str, num_envs: int) -> JaxEnvs:
+    """Copies of a task of ours, in which a whole run is one program."""
+    envs = make(task, num_envs=num_envs)
+    assert isinstance(envs, JaxEnvs)
+    return envs
+
+
 def test_returns(envs: JaxEnvs, policy: Callable[[PyTree], Policy], states: PyTree, seeds: tuple[int, ...]) -> Array:
     """Mean return of every seed's policy over the test episodes. [S]"""
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(2_000)))(jnp.asarray(seeds))
@@ -151,14 +159,14 @@ def reference(arm: str, task: str, count: int, seeds: tuple[int, ...], budget: B
         totals = np.asarray([e.reward.sum() for e in shown.demos.episodes])
         returns = np.asarray([rng.choice(totals, len(totals)).mean() for _ in seeds])
     else:
-        envs = make(task, num_envs=TEST_EPISODES)
+        envs = copies(task, TEST_EPISODES)
         returns = test_returns(envs, lambda _: uniform(envs.space), jnp.zeros(len(seeds)), seeds)
     return rows(arm, f"{task}/{count}", shown, seeds, np.asarray(returns))
 
 
 def cloning(task: str, count: int, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
     """Behavioural cloning, 1,001 minibatches."""
-    shown, envs = the_expert(task, budget.expert_iterations), make(task, num_envs=TEST_EPISODES)
+    shown, envs = the_expert(task, budget.expert_iterations), copies(task, TEST_EPISODES)
     fit = jax.jit(jax.vmap(lambda t, key: bc.fit(bc.Config(), t, key, envs.space, 1_001)))
     states = fit(pairs(shown, task, count, seeds), run_keys(0, len(seeds)))
     returns = test_returns(envs, lambda s: lambda obs, key: bc.mode(s, obs), states, seeds)
@@ -167,11 +175,11 @@ def cloning(task: str, count: int, seeds: tuple[int, ...], budget: Budget) -> li
 
 def imitation(arm: str, task: str, count: int, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
     """GAIL, FEM or GTAL on the thinned demonstrations."""
-    shown, envs, setting = the_expert(task, budget.expert_iterations), make(task, num_envs=NUM_ENVS), CLASSIC[task]
+    shown, envs, setting = the_expert(task, budget.expert_iterations), copies(task, NUM_ENVS), CLASSIC[task]
     if arm == "gail":
         build, own = by_gail, gail.Config(reward=setting.reward)
     else:
-        costs = {"fem": "l2_ball", "gtal": "simplex"}[arm]
+        costs = (apprenticeship.FEM if arm == "fem" else apprenticeship.GTAL).costs
         build, own = partial(by_apprenticeship, envs.space), apprenticeship.Config(costs=costs, sign=setting.sign)
     t = pairs(shown, task, count, seeds)
     returns, *curves = adversarial(build, own, t, envs, seeds, budget.iterations)
@@ -200,12 +208,14 @@ BIAS_BUDGETS: dict[Size, Budget] = {
 }
 
 
-def bias(reward: str, task: str, horizon: str, source: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
+def bias(reward: RewardMap, task: str, horizon: str, source: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
     """GAIL with one reward map on one kind of horizon, shown the expert's pairs or the uniform policy's."""
     shown = the_expert(task, budget.expert_iterations)
-    envs = make(task, num_envs=NUM_ENVS)
+    envs = copies(task, NUM_ENVS)
     if horizon == "fixed":
-        envs = envs._replace(env=auto_reset(time_limit(fixed_horizon(base(task)), TASKS[task].limit)))
+        limit = TASKS[task].limit
+        assert limit is not None
+        envs = envs._replace(env=auto_reset(time_limit(fixed_horizon(base(task)), limit)))
     who = shown if source == "expert" else expert(Recipe(task, "uniform", 0, NUM_ENVS, EXPERT_EPISODES))
     t = pairs(who, task, budget.counts[0], seeds)
     own = gail.Config(reward=reward, absorbing=horizon == "absorbing", discount=LEARNER.discount)
@@ -217,7 +227,8 @@ def bias_jobs(size: Size, seeds: int | None) -> list[Job]:
     """The cells of {tasks} x {expert, random demonstrations} x {horizons} x {reward maps} that the claim judges."""
     budget = BIAS_BUDGETS[size]
     who = tuple(range(seeds or budget.seeds))
-    cells = product(budget.tasks, ("expert", "random"), ("variable", "fixed", "absorbing"), ("softplus", "logsigmoid"))
+    maps: tuple[RewardMap, ...] = ("softplus", "logsigmoid")
+    cells = product(budget.tasks, ("expert", "random"), ("variable", "fixed", "absorbing"), maps)
     judged = [cell for cell in cells if is_judged(*cell)]
     return [
         Job(reward, f"{task}, {source} shown/{horizon}", who,

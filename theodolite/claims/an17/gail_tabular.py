@@ -1,6 +1,7 @@
 """Arms of the exact claims of `gail`: the theorem on random MDPs, and what a psi costs when demonstrations are few."""
 
 from functools import partial
+from typing import Any
 
 from theodolite.core.claim import Job, Row, Size, row
 from theodolite.intent import psi_experiments as experiments
@@ -15,7 +16,7 @@ NUM_TASKS: dict[Size, int] = {"smoke": 2, "quick": 50, "full": 100}
 
 def exactness(num_mdps: int) -> list[Row]:
     """Occupancy matching against RL ∘ IRL on the same random MDPs, for every psi."""
-    found = experiments.exactness_table(num_mdps=num_mdps)
+    found: list[Any] = experiments.exactness_table(num_mdps=num_mdps)
     return [
         row(r["psi"], EXACT_CASE, r["mdp"], **{k: v for k, v in r.items() if k not in ("psi", "mdp")}) for r in found
     ]
@@ -23,7 +24,7 @@ def exactness(num_mdps: int) -> list[Row]:
 
 def shrinking(seeds: tuple[int, ...], counts: tuple[int, ...]) -> list[Row]:
     """Imitation from sampled occupancies."""
-    found = experiments.shrinking_demonstrations(seeds, counts)
+    found: list[Any] = experiments.shrinking_demonstrations(seeds, counts)
     return [
         row(f"psi {r['psi']}", f"stochastic MDPs/{r['demonstrations']}", r["seed"], share_of_expert=share)
         for r, share in ((r, r["normalised_return"]) for r in found)

@@ -1,0 +1,203 @@
+"""Write what is generated: a page per method, the README's table of systems, and the picture of the README.
+
+    python docs/generate.py            writes
+    python docs/generate.py --check    writes nothing; exit code 1 and the names of files that are out of date
+
+A page is made from its module (docstring, METRICS, Config, PAPER), from docs/methods.toml and from results/.
+"""
+
+import dataclasses
+import re
+import sys
+import tomllib
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from theodolite.claims import registry
+from theodolite.commands import list as listing
+from theodolite.core.claim import SIZES
+from theodolite.core.fields import field_docs
+from theodolite.core.results import read_json
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+PICTURE, PICTURED = DOCS / "images" / "imitation.svg", "an17/gail few-demonstrations"
+NOTICE = "<!-- Written by docs/generate.py; edit the module or docs/methods.toml instead. -->"
+Page = dict[str, Any]
+
+
+def pages() -> dict[str, Page]:
+    """The tables of methods.toml by name."""
+    return tomllib.loads((DOCS / "methods.toml").read_text(encoding="utf-8"))
+
+
+def method_page(page: Page) -> str:
+    """A method's page in Markdown."""
+    modules = [import_module(name) for name in page["modules"]]
+    parts = [NOTICE, f"# {page['title']}", page["idea"].strip()]
+    parts += [_box(module.__doc__ or "") for module in modules]
+    parts += ["## Use it", *_use(page)]
+    parts += [part for module in modules for part in (*_differences(module), *_metrics(module), *_config(module))]
+    parts += ["## Claims", _claims(page), "## Citation", *_citations(modules)]
+    code = ", ".join(f"`{name.replace('.', '/')}.py`" for name in page["modules"])
+    return "\n\n".join(part for part in (*parts, f"The code: {code}, from top to bottom.") if part) + "\n"
+
+
+def _box(docstring: str) -> str:
+    """The docstring as it stands, without its differences: what is computed, and the equations."""
+    text, _, _ = docstring.partition("Differences from")
+    text = text[: text.rfind("\n\n")] if _ and not text.endswith("\n\n") and "\n\n" in text else text
+    blocks = []
+    for block in re.split(r"\n\s*\n", text.strip("\n")):
+        lines = block.split("\n")
+        if all(line.startswith("    ") for line in lines):
+            blocks.append("```text\n" + "\n".join(line[4:] for line in lines) + "\n```")
+        else:
+            blocks.append(block)
+    return "\n\n".join(blocks)
+
+
+def _use(page: Page) -> list[str]:
+    skip = f"<!-- not run: {page['skip_command']} -->\n" if "skip_command" in page else ""
+    needs = "<!-- needs: my_demos -->\n" if page.get("needs_demos") else ""
+    said = "`my_demos` are [demonstrations](../demonstrations.md), your own or recorded ones." if needs else ""
+    return [said, f"{needs}{skip}```sh\n{page['command']}\n```", f"```python\n{page['snippet'].strip()}\n```"]
+
+
+def _differences(module: Any) -> list[str]:
+    found = re.search(r"Differences from (.*?):\s+(1\. .*)", module.__doc__ or "", re.S)
+    if not found:
+        return []
+    whom, rest = (" ".join(text.split()) for text in found.groups())
+    items, number = [], 1
+    while rest.startswith(f"{number}. "):
+        item, mark, after = rest.partition(f" {number + 1}. ")
+        item = item.removeprefix(f"{number}. ").rstrip(";.")
+        items.append(f"{number}. {item[:1].upper()}{item[1:]}.")
+        rest, number = f"{number + 1}. {after}" if mark else "", number + 1
+    paper, _, note = whom.partition(", ")
+    return [f"## Differences from {paper}", f"{note[:1].upper()}{note[1:]}:" if note else "", "\n".join(items)]
+
+
+def _metrics(module: Any) -> list[str]:
+    rows = [f"| `{name}` | {_cell(text)} |" for name, text in getattr(module, "METRICS", {}).items()]
+    return ["## Metrics", "| metric | meaning |\n| --- | --- |\n" + "\n".join(rows)] if rows else []
+
+
+def _config(module: Any) -> list[str]:
+    if not hasattr(module, "Config"):
+        return []
+    said = field_docs(module.Config)
+    rows = [
+        f"| `{f.name}` | `{_cell(f.default)}` | {_cell(said.get(f.name, ''))} |"
+        for f in dataclasses.fields(module.Config)
+    ]
+    return ["## Configuration", "| field | default | meaning |\n| --- | --- | --- |\n" + "\n".join(rows)]
+
+
+def _cell(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _claims(page: Page) -> str:
+    """The claims in which the method is an arm, or that are named for it, with their newest verdicts."""
+    rows = []
+    for entry in registry.ENTRIES:
+        size, verdicts = newest(entry.path)
+        for claim in registry.load(entry.path).claims:
+            named = f"{entry.path} {claim.id}" in page.get("claims", ())
+            if named or set(claim.arms) & set(page.get("arms", ())):
+                found = verdicts.get(claim.id)
+                verdict = f"**{found['verdict']}** ({size} run)" if found else "not run"
+                rows.append(f"| {_cell(claim.text)} | `{entry.name}`, {claim.source} | {verdict} |")
+    role = page.get("role", "")
+    table = "| claim | item | verdict |\n| --- | --- | --- |\n" + "\n".join(rows)
+    return "\n\n".join(part for part in (role, table if rows else "No claim of an item uses it yet.") if part)
+
+
+@cache
+def newest(path: str) -> tuple[str, dict[str, Any]]:
+    """The size and the judged claims by id of an item's largest published run."""
+    for size in reversed(SIZES):
+        file = listing.RESULTS / path / size / "verdict.json"
+        if file.exists():
+            return size, {claim["id"]: claim for claim in read_json(file)["claims"]}
+    return "", {}
+
+
+def _citations(modules: list[Any]) -> list[str]:
+    papers = dict.fromkeys(module.PAPER for module in modules if hasattr(module, "PAPER"))
+    lines = []
+    for p in papers:
+        title = f"[{p.title}]({p.link})" if p.link else p.title
+        lines.append(f"{p.authors} ({p.year}). {title}.{f' {p.venue}.' if p.venue else ''}")
+    return lines
+
+
+def systems() -> str:
+    """The table of systems for the README."""
+    return listing.markdown([listing.row(entry, listing.RESULTS) for entry in registry.ENTRIES])
+
+
+def readme() -> str:
+    """The README with its generated block renewed."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = f"<!-- systems -->\n{systems()}\n<!-- /systems -->"
+    return re.sub(r"<!-- systems -->.*?<!-- /systems -->", lambda _: block, text, flags=re.S)
+
+
+def texts() -> dict[Path, str]:
+    """Every generated text by its file."""
+    made = {DOCS / "methods" / f"{name}.md": method_page(page) for name, page in pages().items()}
+    return {ROOT / "README.md": readme(), **made}
+
+
+def picture_source() -> tuple[Path, str, Any]:
+    """The scores that the README's picture shows, their digest, and its claim."""
+    path, _, claim_id = PICTURED.partition(" ")
+    size, _ = newest(path)
+    folder = listing.RESULTS / path / size
+    claim = next(c for c in registry.load(path).claims if c.id == claim_id)
+    return folder / "scores.jsonl.gz", read_json(folder / "verdict.json")["scores_sha256"], claim
+
+
+def picture_is_current() -> bool:
+    """Whether the picture was drawn from today's scores; its bytes depend on fonts, so its note is compared."""
+    return PICTURE.exists() and picture_source()[1] in PICTURE.read_text(encoding="utf-8")
+
+
+def draw() -> None:
+    """Draw the picture, with the digest of its scores in its metadata."""
+    from theodolite.core import figures, scores
+    from theodolite.core.files import write_text
+
+    file, digest, claim = picture_source()
+    figure = figures.of_claims([claim], scores.read(file))
+    figures.save(figure, PICTURE.with_suffix(""))
+    PICTURE.with_suffix(".png").unlink()  # one file is enough for a page
+    drawn = PICTURE.read_text(encoding="utf-8")
+    write_text(PICTURE, drawn.replace("<defs>", f"<!-- scores {digest} -->\n <defs>", 1))
+
+
+def main(argv: list[str]) -> int:
+    """Write, or say what is out of date."""
+    stale = [path for path, text in texts().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    redraw = not picture_is_current()
+    names = [str(path.relative_to(ROOT)) for path in (*stale, *([PICTURE] if redraw else []))]
+    if argv == ["--check"]:
+        print("\n".join(names) or "all generated files are current")
+        return 1 if names else 0
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(texts()[path], encoding="utf-8")
+    if redraw:
+        draw()
+    print("\n".join(f"wrote {name}" for name in names) or "nothing has changed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
