@@ -20,13 +20,17 @@ STEPS: dict[Size, int] = {"smoke": 20, "quick": 4_000, "full": 8_000}
 
 
 def worlds(kind: str, count: int) -> tuple[MDP, MDP, Array]:
-    """The first `count` decomposable MDPs, the same with permuted actions, and the common reward; leading axis N."""
+    """The first `count` MDPs that meet the theorem's conditions, the same with permuted actions, and the common reward.
+
+    All states are linked, and some policy reaches each of them: nobody shows what a state is worth that nobody sees.
+    """
     found, seed = [], 0
     make = jax.jit(partial(rewarded_loop, deterministic=kind == "deterministic"))
     while len(found) < count:
         key = jax.random.key(seed)
         m, reward = make(key)
-        if rewards.identifiability(m).decomposable:
+        about = rewards.identifiability(m)
+        if about.decomposable and about.unreached == 0:
             found.append((m, permute_actions(jax.random.fold_in(key, 1), m), reward))
         seed += 1
     return jax.tree.map(lambda *x: jnp.stack(x), *found)
