@@ -8,7 +8,7 @@ import theodolite
 from theodolite.core.errors import UserError
 
 AIRL = ("--learner", "ppo", "--learner.rollout", 8, "--learner.hidden", 8, "--learner.epochs", 1,
-        "--learner.minibatches", 1, "--num-envs", 4, "--airl.hidden", 4, "--potential-hidden", 4,
+        "--learner.minibatches", 1, "--num-envs", 4, "--hidden", 4, "--potential-hidden", 4,
         "--airl.steps", 2, "--batch-size", 8, "--replay", 20)  # fmt: skip
 
 

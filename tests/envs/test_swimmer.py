@@ -51,16 +51,16 @@ def test_no_net_force_and_no_net_torque_summed_link_by_link():
 
 
 def test_equal_drag_moves_nothing_and_common_factors_of_drag_change_nothing():
-    assert jnp.abs(swim(wave(), 1.0, 1.0)[0]).max() < 1e-3  # what Euler's steps leave
+    assert jnp.abs(swim(wave(), 1.0, 1.0)[0]).max() < 2e-3  # what the midpoint's steps leave
     np.testing.assert_allclose(swim(wave(), 1.0, 2.0)[0], swim(wave(), 3.0, 6.0)[0], atol=1e-4)
 
 
 def test_a_scallop_goes_nowhere():
     t = 0.1 * jnp.arange(100.0)[:, None]
-    there_and_back, paid, _ = swim(jnp.cos(2 * jnp.pi * t / 5.0), 1.0, 2.0)
-    assert jnp.linalg.norm(there_and_back) < 0.01
-    assert 0.1 * jnp.abs(paid).sum() > 0.05  # though it moved on the way
-    assert jnp.linalg.norm(swim(wave(), 1.0, 2.0)[0]) > 0.1
+    stroke = jnp.cos(2 * jnp.pi * t / 5.0)
+    there_and_back, there = (swim(a, 1.0, 2.0)[0] for a in (stroke, stroke[:12]))
+    assert jnp.linalg.norm(there_and_back) < 1e-5 < 2e-3 < jnp.linalg.norm(there)
+    assert jnp.linalg.norm(swim(wave(), 1.0, 2.0)[0]) > 0.03  # a wave is no such stroke
 
 
 def test_swapped_drag_turns_the_gait_round():

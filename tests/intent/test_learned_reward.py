@@ -25,7 +25,7 @@ def test_a_learner_is_paid_by_the_reward_of_what_was_executed():
     paid = learned_reward.paid_by(
         lambda seen: seen.action[..., 0] + seen.next_obs[..., 0] - seen.obs[..., 0], told, BOXED
     )
-    _, metrics = paid.update(None, batch(), None)
+    _, metrics = paid.update(jnp.zeros(1), batch(), jax.random.key(0))
     assert metrics["sum"] == 6 * 2 and metrics["learned_reward"] == 2  # 4 is executed as 1
     assert metrics["kept"] == 4  # the learner's own probabilities are of what it sampled
 

@@ -112,6 +112,14 @@ def test_link_components_and_what_they_hide():
     np.testing.assert_array_equal(halves.component, [0, 1, 0, 1])
 
 
+def test_what_nobody_reaches_nobody_shows():
+    m = from_successors([[0, 1], [1, 0], [0, 2]])
+    assert rewards.identifiability(m).recoverable
+    from_zero = MDP(m.transition, jnp.eye(3)[0], m.discount)
+    found = rewards.identifiability(from_zero)
+    assert (found.components, found.unreached) == (1, 1) and not found.recoverable
+
+
 def test_what_is_free_is_what_leaves_the_policy_alone():
     halves, r = from_successors([[1, 3], [0, 2], [3, 1], [2, 0]]), draw(12, (4,))
     other = r + jnp.array([2.0, -1.0, 2.0, -1.0])

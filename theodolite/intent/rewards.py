@@ -137,6 +137,8 @@ class Identifiability(NamedTuple):
     components: int
     free: int
     """Constants by which a reward of states can change without changing the policy; 1 is the overall constant."""
+    unreached: int
+    """States that no policy reaches from the start, where nothing can be demonstrated."""
 
     @property
     def decomposable(self) -> bool:
@@ -145,8 +147,8 @@ class Identifiability(NamedTuple):
 
     @property
     def recoverable(self) -> bool:
-        """A reward of states is determined up to one constant."""
-        return self.free == 1
+        """A reward of states is determined up to one constant, everywhere."""
+        return self.free == 1 and self.unreached == 0
 
 
 def identifiability(mdp: MDP, tolerance: float = 1e-6) -> Identifiability:
@@ -164,7 +166,16 @@ def identifiability(mdp: MDP, tolerance: float = 1e-6) -> Identifiability:
         component[np.isin(component, found)] = found.min() if len(found) else 0
     apart = (transition - transition[:, :1]).reshape(-1, states)
     labels = np.unique(component, return_inverse=True)[1]
-    return Identifiability(labels, int(labels.max()) + 1, states - int(np.linalg.matrix_rank(apart, tol=tolerance)))
+    free = states - int(np.linalg.matrix_rank(apart, tol=tolerance))
+    return Identifiability(labels, int(labels.max()) + 1, free, int((~_reached(mdp)).sum()))
+
+
+def _reached(mdp: MDP) -> np.ndarray:
+    """States that some policy reaches from the start."""
+    follows, reached = (np.asarray(mdp.transition) > 0).any(1), np.asarray(mdp.initial) > 0
+    for _ in range(reached.size):
+        reached = reached | follows[reached].any(0)
+    return reached
 
 
 def shared_freedom(a: MDP, b: MDP, tolerance: float = 1e-6) -> int:
