@@ -172,7 +172,7 @@ def identifiability(mdp: MDP, tolerance: float = 1e-6) -> Identifiability:
 
 def _reached(mdp: MDP) -> np.ndarray:
     """States that some policy reaches from the start."""
-    follows, reached = (np.asarray(mdp.transition) > 0).any(1), np.asarray(mdp.initial) > 0
+    follows, reached = np.asarray((np.asarray(mdp.transition) > 0).any(1)), np.asarray(mdp.initial) > 0
     for _ in range(reached.size):
         reached = reached | follows[reached].any(0)
     return reached
