@@ -68,7 +68,7 @@ def test_a_quantilizer_of_a_quantilizer():
         assert np.all(np.asarray(other) <= np.asarray(base) / (0.6 * q) * (1 + 1e-12))
 
 
-@pytest.mark.parametrize(("n", "m"), [(1, 1), (4, 1), (4, 2), (5, 3)])
+@pytest.mark.parametrize(("n", "m"), [(4, 1), (5, 3)])
 def test_the_law_of_samples_counts_every_sample(n, m):
     base, utility = np.array([0.1, 0.25, 0.3, 0.35]), np.array([3.0, 1.0, 2.0, 1.5])
     slow = np.zeros(4)
