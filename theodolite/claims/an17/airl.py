@@ -107,8 +107,8 @@ CLAIMS = (
     ),
     Claim(
         id="swimmer",
-        text="With drag along and across the body swapped, a copied policy swims backwards, and the learned reward of "
-        "states brings at least 60% of what the true one does.",
+        text="With drag along and across the body swapped, a copied policy swims backwards, and a learned reward of "
+        "states brings more than one of pairs.",
         metric="transfer_return",
         arms=("true reward", *METHODS),
         cases=("swimmer",),
