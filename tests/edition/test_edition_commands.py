@@ -90,7 +90,8 @@ def _small_training(words, say, place):
     flags = TINY.get(words[1], ())
     if learner:
         flags = [f.replace("--", "--learner.") if f not in ("--num-envs",) else f for f in TINY.get(learner, ())]
-    return [*flags, "--steps", "64", "--out", place / f"train-{len(list(place.iterdir()))}"]
+    out = () if "--out" in words else ("--out", place / f"train-{len(list(place.iterdir()))}")  # later lines may name it
+    return [*flags, "--steps", "64", *out]
 
 
 def test_search_export_and_new(say, tmp_path):
