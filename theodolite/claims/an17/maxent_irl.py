@@ -96,7 +96,7 @@ ITEM = Item(
     summary="What did the demonstrator want? Of all rewards, the one whose soft-optimal policy visits every state as "
     "often as the demonstrator did; found exactly, with exact gradients, where the world is known and finite.",
     equation="max_r E_demo[Σ_t γ^t log π_r(a_t|s_t)],   gradient (μ_E - μ_π) / α",
-    how_to=("theodolite run maxent_irl", "from theodolite.intent import maxent_irl"),
+    how_to=("theodolite run maxent_irl",),
     notes=(
         "Random MDPs and a small windy cliff stand in for the road network of 2008, whose data are not public.",
         "`better` in the claim on chance means a larger loss: the arm that is named first loses more.",
