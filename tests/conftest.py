@@ -21,3 +21,11 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 def key() -> jax.Array:
     """One fixed key."""
     return jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def optimised():
+    """Full optimisation, for modules whose programs run long."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)

@@ -90,7 +90,8 @@ def _small_training(words, say, place):
     flags = TINY.get(words[1], ())
     if learner:
         flags = [f.replace("--", "--learner.") if f not in ("--num-envs",) else f for f in TINY.get(learner, ())]
-    out = () if "--out" in words else ("--out", place / f"train-{len(list(place.iterdir()))}")  # later lines may name it
+    # a folder that the line names is kept: later lines may start from it
+    out = () if "--out" in words else ("--out", place / f"train-{len(list(place.iterdir()))}")
     return [*flags, "--steps", "64", *out]
 
 

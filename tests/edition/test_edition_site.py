@@ -70,7 +70,8 @@ def test_alternative_texts_carry_the_numbers(documents, systems):
     for system in (s for s in systems.values() if s.verdict and (s.folder / "figure.svg").exists()):
         words = site.described(system)
         assert re.search(r"\d\.\d\d", words)
-        uncertain = any(arm["low"] != arm["high"] for claim in system.verdict["claims"] for arm in claim["arms"].values())
+        arms = [arm for claim in system.verdict["claims"] for arm in claim["arms"].values()]
+        uncertain = any(arm["low"] != arm["high"] for arm in arms)
         assert ("[" in words) == uncertain
         assert any(node.get("alt") == words for doc in documents.values() for node in doc.iter("img"))
 
