@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from theodolite.core import tabular
 from theodolite.envs.tabular import random_mdp
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 
 @pytest.fixture(params=["float32", "float64"])
 def problem(request):

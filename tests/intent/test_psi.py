@@ -14,6 +14,8 @@ from theodolite.core.errors import UserError
 from theodolite.intent import psi as psis
 from theodolite.intent import psi_experiments, psi_solvers
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 NAMES = ("constant", "l2_ball", "simplex", "logistic", "exponential", "quadratic")
 SHAPE, FEATURES = (4, 3), 5
 

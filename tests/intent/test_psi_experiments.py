@@ -11,6 +11,8 @@ from theodolite.envs.tabular import random_mdp
 from theodolite.intent import psi_experiments as experiments
 from theodolite.intent import psi_solvers
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 
 def test_the_empirical_occupancy_estimates_the_true_one():
     mdp = random_mdp(jax.random.key(0), 5, 3, branching=2)
