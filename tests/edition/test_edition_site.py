@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import html5lib
 import pytest
-from conftest import PAYLOAD
+from hostile import PAYLOAD
 
 from theodolite.core.errors import UserError
 from theodolite.edition import evidence, items, site, text
