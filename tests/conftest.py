@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # most programs run briefly: compiled quickly, they also round alike wherever a formula stands
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")  # halves the time of compilation
 
 import jax
 import pytest
@@ -16,6 +17,13 @@ install_import_hook([f"theodolite.{part}" for part in CHECKED], "strict.check")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_end_with_their_file():
+    """Compiled programs are dropped: each maps memory, and the kernel aborts a process with too many mappings."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture

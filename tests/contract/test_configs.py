@@ -141,7 +141,7 @@ TABLES = {
         },
     ),
 }
-CASES = [pytest.param(m, f, id=f"{m}-{f}", marks=pytest.mark.xdist_group(m)) for m in TABLES for f in TABLES[m][1]]
+CASES = [pytest.param(m, f, id=f"{m}-{f}") for m in TABLES for f in TABLES[m][1]]
 
 
 @partial(jax.jit, static_argnames=("make", "continuous"))
