@@ -8,9 +8,11 @@ from theodolite.edition import site
 
 SERIOUS = ("moderate", "serious", "critical")
 SMALL, LARGE = {"width": 360, "height": 740}, {"width": 1100, "height": 900}
+KINDS = ("index.html", "gail.html", "qbf.html", "maxent_irl.html", "fli_grants.html")
+"""A page of each kind, beside those of the whole site: with results, unbuilt, without a run, without a system."""
 OPEN = "for (const d of document.querySelectorAll('details')) d.open = true"
 RUN = """async rules => {
-    const found = await axe.run(document, {resultTypes: ['violations'], ...(rules && {runOnly: rules})});
+    const found = await axe.run(document, {resultTypes: ['violations'], preload: false, ...(rules && {runOnly: rules})});
     return found.violations.map(v => [v.impact, v.id, v.nodes.map(n => n.target.join(' ')).slice(0, 3).join(', ')]);
 }"""
 WIDER = """() => [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1
@@ -64,13 +66,14 @@ def test_axe_finds_nothing_on_any_page(built, window, axe):
         assert violations(page, axe) == [], path
 
 
-def test_in_the_dark_on_a_phone_words_stand_out_and_nothing_runs_over_the_edge(built, window, axe):
+def test_in_the_dark_words_stand_out_and_on_a_phone_nothing_runs_over_the_edge(built, window, axe):
     page = window(viewport=SMALL, color_scheme="dark")
     for path in built:
         page.goto(path.as_uri())
-        assert violations(page, axe, ["color-contrast", "target-size"]) == [], path
         assert page.evaluate(WIDER) == [], path
         assert page.evaluate("document.scrollingElement.scrollWidth") <= SMALL["width"], path
+        if path.name in KINDS or path.parent.name not in ("an17", "an51"):
+            assert violations(page, axe, ["color-contrast", "target-size"]) == [], path
 
 
 @pytest.mark.parametrize(
