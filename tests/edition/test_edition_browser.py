@@ -12,7 +12,8 @@ KINDS = ("index.html", "gail.html", "qbf.html", "maxent_irl.html", "fli_grants.h
 """A page of each kind, beside those of the whole site: with results, unbuilt, without a run, without a system."""
 OPEN = "for (const d of document.querySelectorAll('details')) d.open = true"
 RUN = """async rules => {
-    const found = await axe.run(document, {resultTypes: ['violations'], preload: false, ...(rules && {runOnly: rules})});
+    const more = rules ? {runOnly: rules} : {};
+    const found = await axe.run(document, {resultTypes: ['violations'], preload: false, ...more});
     return found.violations.map(v => [v.impact, v.id, v.nodes.map(n => n.target.join(' ')).slice(0, 3).join(', ')]);
 }"""
 WIDER = """() => [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1

@@ -55,8 +55,10 @@ def test_what_a_built_system_can_answer_is_answered(editions, systems):
         if not question.claim and not question.reason
     }
     assert waiting <= {
-        "an17/quantilizers#meta-advice", "an17/local_preferences#bounded-optimiser", "an17/ultimatum#game-theory-suffices",
-    }, waiting  # fmt: skip
+        "an17/quantilizers#meta-advice",
+        "an17/local_preferences#bounded-optimiser",
+        "an17/ultimatum#game-theory-suffices",
+    }, waiting
 
 
 def test_the_three_lengths_are_three(editions):
