@@ -94,6 +94,7 @@ TABLES = {
             "gradient_penalty": Field(1.0, (-0.1,)),
             "replay": Field(100, (-1,)),
             "hidden": COMMON["hidden"],
+            "activation": Field("relu", ("no such activation",)),
         },
     ),
     "airl": (
