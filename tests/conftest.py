@@ -12,6 +12,7 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
+pytest_plugins = ["browser", "commandline"]
 CHECKED = ("core", "envs", "control", "intent", "foundations", "interpret")
 install_import_hook([f"theodolite.{part}" for part in CHECKED], "strict.check")
 

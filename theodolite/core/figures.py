@@ -320,8 +320,8 @@ def curves(axes: Axes, scores: Scores, name: str, arms: Sequence[str], case: str
         length = min(len(values) for _, values in runs)
         steps = np.array(runs[0][0][:length])
         values = np.array([run[1][:length] for run in runs])
-        apply, generator = stats.STATISTICS[statistic], np.random.default_rng(0)
-        bands = [stats.bootstrap([column], apply, generator, draws=2_000) for column in values.T]
+        generator = np.random.default_rng(0)
+        bands = [stats.bootstrap([column], statistic, generator, draws=2_000) for column in values.T]
         low, high = np.array([b.interval() for b in bands]).T
         middle = [b.estimate for b in bands]
         axes.fill_between(steps, low, high, color=look[arm].colour, alpha=0.16, linewidth=0, zorder=2)
