@@ -347,4 +347,4 @@ def slim(svg: bytes) -> bytes:
     """An SVG of four fifths the size: coordinates of two decimals of a point, no indentation, no comments."""
     two_decimals = lambda found: re.sub(rb"(\.\d\d)\d+", rb"\1", found[0]).replace(b"\n", b"")  # noqa: E731
     svg = re.sub(rb' (?:d|x|y|transform)="[^"]*"', two_decimals, svg)
-    return re.sub(rb"\n\s+", b"\n", re.sub(rb"\s*<!--.*?-->", b"", svg))
+    return re.sub(rb">\s+<", b"><", re.sub(rb"<!--.*?-->", b"", svg))
