@@ -1,28 +1,23 @@
-"""Finite worlds as environments to train in, and finite environments as worlds that can be talked about.
+"""The finite environments of ours as worlds that can be talked about, with what they pay and what is seen in them.
 
-    grid(name)             a world of `grids`: pays for what the agent arrives at, seen as a one-hot state
-    of_mdp(mdp, reward)    any finite decision process: its states are places s0, s1, ..., near is one step away
+    grid(name)                    a world of `grids`: pays for what the agent arrives at, seen as a one-hot state
+    of_mdp(P, p_0, r)             any finite decision process: its states are places s0, s1, ..., near is a step away
 
 In a decision process the reward belongs to a state and an action. The world's states are therefore pairs of where the
 agent is and what it was paid on the way there, so that every arrival has one reward; outcomes are the rewards' levels,
-at most `LEVELS` of them, equal parts of the range where there are more different rewards.
+at most `LEVELS` of them, equal parts of the range where there are more different rewards. JAX is imported only where a
+world is drawn at random.
 """
 
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float
 from scipy import sparse
 
-from theodolite.core.arrays import PRNGKey
-from theodolite.core.env import Box, Discrete, Env, Space, Step
 from theodolite.core.errors import UserError
-from theodolite.core.tabular import MDP
-from theodolite.envs import grids, tabular
+from theodolite.envs import grids
 from theodolite.envs.grids import World
 
 LEVELS = 4
@@ -49,24 +44,37 @@ def grid(name: str = "ten", slip: float = 0.0, start: tuple[int, int] | None = N
 
 
 def garnet(seed: int = 0, num_states: int = 16, num_actions: int = 4, branching: int = 4) -> Told:
-    """A random decision process of `tabular.random_mdp`, which pays uniformly random rewards in a quarter of its states."""
-    process_key, reward_key = jax.random.split(jax.random.key(seed))
-    mdp = tabular.random_mdp(process_key, num_states, num_actions, branching=branching)
-    paid = jax.random.uniform(reward_key, (num_states, num_actions), minval=-1)
-    return of_mdp(mdp, jnp.where(jnp.arange(num_states)[:, None] % 4 == 0, paid, 0), "garnet")
+    """A random decision process of `tabular.random_mdp`, which pays random rewards in a quarter of its states."""
+    import jax
+
+    from theodolite.envs import tabular
+
+    mdp = tabular.random_mdp(jax.random.key(seed), num_states, num_actions, branching=branching)
+    paid = np.random.default_rng(seed).uniform(-1, 1, (num_states, num_actions))
+    paid[np.arange(num_states) % 4 > 0] = 0
+    return of_mdp(np.asarray(mdp.transition), np.asarray(mdp.initial), paid, "garnet")
 
 
 def loop(seed: int = 0, num_states: int = 16, num_actions: int = 4, deterministic: bool = False) -> Told:
     """A random decision process of Fu et al. 2018, which pays 1 in state 0, where one action stays."""
-    mdp, reward = tabular.rewarded_loop(
-        jax.random.key(seed), num_states, num_actions, deterministic=bool(deterministic)
-    )
-    return of_mdp(mdp, jnp.broadcast_to(reward[:, None], (num_states, num_actions)), "loop")
+    import jax
+
+    from theodolite.envs import tabular
+
+    mdp, _ = tabular.rewarded_loop(jax.random.key(seed), num_states, num_actions, deterministic=bool(deterministic))
+    paid = np.zeros((num_states, num_actions))
+    paid[0] = 1
+    return of_mdp(np.asarray(mdp.transition), np.asarray(mdp.initial), paid, "loop")
 
 
-def of_mdp(mdp: MDP, reward: Float[Array, "S A"], name: str = "process") -> Told:
+def of_mdp(
+    transition: Float[np.ndarray, "S A S"],
+    initial: Float[np.ndarray, " S"],
+    reward: Float[np.ndarray, "S A"],
+    name: str = "process",
+) -> Told:
     """A decision process as a world."""
-    transition, paid = np.asarray(mdp.transition, float), np.asarray(reward, float)
+    transition, paid = transition.astype(float), reward.astype(float)
     num_states, num_actions = paid.shape
     transition = transition / transition.sum(-1, keepdims=True)  # in double precision, what float32 sums to 1 does not
     froms, actions, tos = np.nonzero(transition)
@@ -78,14 +86,14 @@ def of_mdp(mdp: MDP, reward: Float[Array, "S A"], name: str = "process") -> Told
     to = np.zeros((num_states * num_actions, len(where)))
     np.add.at(to, (froms * num_actions + actions, index), transition[froms, actions, tos])
     rows = (where[:, None] * num_actions + np.arange(num_actions)).ravel()
-    initial = np.concatenate([np.zeros(len(known)), np.asarray(mdp.initial, float)])
+    begin = np.concatenate([np.zeros(len(known)), initial.astype(float)])
     width = int(np.ceil(np.sqrt(num_states)))
     cells = np.stack([where % width, where // width], 1)
     stays = transition[np.arange(num_states), :, np.arange(num_states)] > 1 - 1e-9
     world = World(
-        name, (), tuple(f"a{a}" for a in range(num_actions)), sparse.csr_array(to[rows]), int(initial.argmax()),
+        name, (), tuple(f"a{a}" for a in range(num_actions)), sparse.csr_array(to[rows]), int(begin.argmax()),
         cells, np.full_like(cells, -1), stays[where], _events(reward_of, np.arange(len(where)) < len(known)),
-        _things(num_states, width), 0.0, initial / initial.sum(),
+        _things(num_states, width), 0.0, begin / begin.sum(),
         {(s % width, s // width): f"s{s}" for s in range(num_states)}, _beside(transition, width),
     )  # fmt: skip
     return Told(world, reward_of, np.eye(num_states, dtype=np.float32)[where])
@@ -130,41 +138,6 @@ def _cell(start: object) -> tuple[int, int]:
     return int(start[0]), int(start[1])
 
 
-def environment(told: Told) -> Env:
-    """The world as an environment: terminates where the world is over, pays what arrivals are worth."""
-    world = told.world
-    num_actions, num_obs = len(world.actions), told.obs.shape[1]
-    successors, cumulative = _successors(world.transition, num_actions)
-    reward, over = jnp.asarray(told.reward, jnp.float32), jnp.asarray(world.over)
-    obs = jnp.asarray(told.obs, jnp.float32)
-    first = jnp.asarray(np.log(np.maximum(world.begin, 1e-30)), jnp.float32)
-
-    def reset(key: PRNGKey):
-        state = jax.random.categorical(key, first).astype(jnp.int32)
-        return state, obs[state]
-
-    def step(key: PRNGKey, state: Int[Array, ""], action: Int[Array, ""]):
-        drawn = jnp.sum(jax.random.uniform(key) >= cumulative[state, action])
-        following = successors[state, action, jnp.minimum(drawn, successors.shape[-1] - 1)]
-        return following, Step(obs[following], reward[following], over[following], jnp.bool_(False), obs[following])
-
-    return Env(reset, step, Space(Box((num_obs,), 0.0, 1.0), Discrete(num_actions)))
-
-
-def _successors(transition: sparse.csr_array, num_actions: int) -> tuple[Array, Array]:
-    """The states that each state and action may lead to, and their cumulative probabilities. [S, A, K]"""
-    rows, pointers = transition.shape[0], np.asarray(transition.indptr)
-    counts = np.diff(pointers)
-    widest = int(counts.max())
-    at = pointers[:-1, None] + np.minimum(np.arange(widest), counts[:, None] - 1)  # the last one again, never drawn
-    cumulative = np.zeros((rows, widest))
-    cumulative[np.arange(widest) < counts[:, None]] = transition.data
-    shape = rows // num_actions, num_actions, widest
-    cumulative = np.where(np.arange(widest) < counts[:, None] - 1, cumulative.cumsum(1), 1.0)
-    successors = np.asarray(transition.indices)[at]
-    return jnp.asarray(successors.reshape(shape), jnp.int32), jnp.asarray(cumulative.reshape(shape), jnp.float32)
-
-
 def monster_grid(slip: float = 0.0, start: tuple[int, int] | None = None) -> Told:
     """The monster's grid."""
     return grid("monster-grid", slip, start)
@@ -185,16 +158,8 @@ WORLDS: dict[str, Callable[..., Told]] = {
     "RewardedLoop-v0": loop,
 }  # fmt: skip
 """By the ids under which they are registered as environments."""
+LIMITS = {id: 200 if "Grid" in id else 100 for id in WORLDS}
+"""Steps of an episode."""
 SHORT = {"monster-grid": "MonsterGrid-v0", "cliff": "CliffGrid-v0", "ten": "TenGrid-v0", "garnet": "Garnet-v0",
          "loop": "RewardedLoop-v0"}  # fmt: skip
 """What they are called in conversation."""
-
-
-def maker(id: str) -> Callable[..., Env]:
-    """What makes the environment of an id, with the options of its world."""
-
-    @wraps(WORLDS[id])
-    def make(**options: Any) -> Env:
-        return environment(WORLDS[id](**options))
-
-    return make

@@ -127,9 +127,12 @@ def world_json(subject: Subject) -> dict[str, Any]:
 def answer_json(found: Said) -> dict[str, Any]:
     """The answer as data, in words, and as two paths to draw."""
     fact, foil = (steps(found.world, track) for track in found.answer.tracks)
-    rows = contrastive_text.rows(found.world, found.answer)
-    data = contrastive.as_json(found.world, found.answer)
-    return {**data, "text": found.text, "rows": rows, "tracks": [fact, foil]}
+    same = contrastive_text.same(found.answer)
+    return {
+        **contrastive.as_json(found.world, found.answer), "text": found.text, "tracks": [fact, foil],
+        "sentences": contrastive_text.sentences(found.world, found.answer),
+        "rows": [] if same else contrastive_text.rows(found.world, found.answer),
+    }  # fmt: skip
 
 
 def steps(world: World, track: list[tuple[int, int]]) -> list[dict[str, Any]]:

@@ -14,23 +14,29 @@ NOTICED = 0.01
 
 def render(world: World, found: Answer) -> str:
     """What the agent does, what would follow from the plan instead, and what that is worth to the agent."""
+    situation, proposal, judgement, small_print = sentences(world, found)
+    lines = [situation, proposal]
+    if not same(found):
+        lines += ["", f"{'':28}{'what I do':>12}{'your plan':>12}{'for me':>10}", *_outcomes(world, found), ""]
+    return "\n".join([*lines, judgement, small_print])
+
+
+def same(found: Answer) -> bool:
+    """Whether the plan makes no difference."""
+    return found.paths[0] == found.paths[1] and max(map(abs, found.contributions.values())) < NOTICED
+
+
+def sentences(world: World, found: Answer) -> tuple[str, str, str, str]:
+    """The situation, the proposal, what it is worth in all, and the small print."""
     plan = ", then ".join(map(str, found.question.steps))
-    lines = [_situation(world, found)]
     if found.question.always:
         plan += f" whenever {found.question.when}"
-    lines.append(f"What you propose: {plan}; then I go on as usual.")
-    if found.paths[0] == found.paths[1] and max(map(abs, found.contributions.values())) < NOTICED:
-        lines.append("That is what I do anyway, or makes no difference that I can see.")
-    else:
-        lines += [
-            "",
-            f"{'':28}{'what I do':>12}{'your plan':>12}{'for me':>10}",
-            *_outcomes(world, found),
-            "",
-            _judgement(found),
-        ]
-    lines.append(_small_print(world, found))
-    return "\n".join(lines)
+    return (
+        _situation(world, found),
+        f"What you propose: {plan}; then I go on as usual.",
+        "That is what I do anyway, or makes no difference that I can see." if same(found) else _judgement(found),
+        _small_print(world, found),
+    )
 
 
 def _situation(world: World, found: Answer) -> str:
