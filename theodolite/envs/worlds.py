@@ -9,7 +9,7 @@ at most `LEVELS` of them, equal parts of the range where there are more differen
 world is drawn at random.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +32,7 @@ class Told(NamedTuple):
     obs: Float[np.ndarray, "S O"]
 
 
-def grid(name: str = "ten", slip: float = 0.0, start: tuple[int, int] | None = None) -> Told:
+def grid(name: str = "ten", slip: float = 0.0, start: Sequence[int] | None = None) -> Told:
     """A grid world; observations are one-hot states.
 
     Raises:
@@ -138,17 +138,17 @@ def _cell(start: object) -> tuple[int, int]:
     return int(start[0]), int(start[1])
 
 
-def monster_grid(slip: float = 0.0, start: tuple[int, int] | None = None) -> Told:
+def monster_grid(slip: float = 0.0, start: Sequence[int] | None = None) -> Told:
     """The monster's grid."""
     return grid("monster-grid", slip, start)
 
 
-def cliff(slip: float = 0.0, start: tuple[int, int] | None = None) -> Told:
+def cliff(slip: float = 0.0, start: Sequence[int] | None = None) -> Told:
     """The cliff."""
     return grid("cliff", slip, start)
 
 
-def ten(slip: float = 0.0, start: tuple[int, int] | None = None) -> Told:
+def ten(slip: float = 0.0, start: Sequence[int] | None = None) -> Told:
     """Ten by ten."""
     return grid("ten", slip, start)
 

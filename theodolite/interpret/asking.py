@@ -52,7 +52,7 @@ def ask(subject: Subject, text: str, region: Sequence[Cell] = (), start: Cell | 
     Raises:
         UserError: the sentence, the region or the start is not understood, or the agent never meets the situation.
     """
-    world = subject.world if start is None else started(subject.world, start)
+    world = (subject if start is None else started(subject, start)).world
     world = marked(world, region) if region else world
     question = questions.parse(text, contrastive.vocabulary(world))
     return Said(world, contrastive.answer(world, subject.agent, question, subject.horizon))
@@ -90,12 +90,13 @@ def _what(world: World, cell: Cell) -> str:
     return f"is a {found[0]}" if found else "is no state"
 
 
-def started(world: World, start: Cell) -> World:
-    """The world with another start; a monster is where it was.
+def started(subject: Subject, start: Cell) -> Subject:
+    """The same agent, elsewhere to begin with; a monster is where it was.
 
     Raises:
         UserError: no state has the agent there and the monster where it was.
     """
+    world = subject.world
     same = np.all(world.monsters == world.monsters[world.start], axis=1)
     states = np.flatnonzero(~world.over & same & np.all(world.cells == start, axis=1))
     if not len(states):
@@ -104,7 +105,7 @@ def started(world: World, start: Cell) -> World:
             f"× {world.shape[1]} map, counted from (0, 0) at the bottom left."
         )
     initial = None if world.initial is None else np.eye(len(world.cells))[states[-1]]
-    return world._replace(start=int(states[-1]), initial=initial)
+    return subject._replace(world=world._replace(start=int(states[-1]), initial=initial))
 
 
 def world_json(subject: Subject) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The page on which an agent is asked: a small web server for one reader, on the loopback interface alone.
 
     GET  /            the page          GET /ask.js, /ask.css   what it is made of
-    GET  /world.json  the world         POST /ask               {"question", "region"?, "start"?} to an answer
+    GET  /world.json  the world, also with ?start=x,y
+    POST /ask         {"question", "region"?, "start"?} to an answer
 
 It answers requests whose Host is its own address, so that no name of another site that resolves to 127.0.0.1 (DNS
 rebinding) gets at it, and refuses requests that another site's page sends. Nothing is looked up in the file system by
@@ -10,6 +11,7 @@ the request's path. Every connection has one request and a limit of time, every 
 
 import io
 import json
+import re
 import socket
 import threading
 import time
@@ -186,11 +188,21 @@ class Handler(BaseHTTPRequestHandler):
     def _get(self) -> Reply:
         path = self._path()
         if path == "/world.json":
-            return _json(asking.world_json(self.server.subject))
+            return self._world()
         if path not in ASSETS:
             raise _lost(path, "GET", ("/ask",))
         name, kind = ASSETS[path]
         return Reply(HTTPStatus.OK, kind, (resources.files(__package__) / "assets" / name).read_bytes())
+
+    def _world(self) -> Reply:
+        query = self.path.partition("?")[2]
+        found = re.fullmatch(r"(?:start=([0-9]{1,3}),([0-9]{1,3}))?", query)
+        if found is None:
+            raise Refused(HTTPStatus.BAD_REQUEST, "expected /world.json, or /world.json?start=x,y.")
+        subject = self.server.subject
+        if query:
+            subject = _understood(asking.started, subject, (int(found[1]), int(found[2])))
+        return _json(asking.world_json(subject))
 
     def _post(self) -> Reply:
         path = self._path()
@@ -200,10 +212,7 @@ class Handler(BaseHTTPRequestHandler):
         if kind != "application/json":
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be application/json.")
         asked = read_question(self._body())
-        try:
-            return _json(self.server.answer(*asked))
-        except UserError as error:
-            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+        return _json(_understood(self.server.answer, *asked))
 
     def _path(self) -> str:
         """The path, of a request that comes from the reader's own page or hand."""
@@ -266,6 +275,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the terminal is the reader's."""
+
+
+def _understood(find: Callable[..., Any], *asked: Any) -> Any:
+    """What is found, or what the user can mend as a reply."""
+    try:
+        return find(*asked)
+    except UserError as error:
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
 
 
 def read_question(body: bytes) -> tuple[str, list[Cell], Cell | None]:

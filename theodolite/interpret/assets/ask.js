@@ -1,7 +1,7 @@
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
-const UNIT = 40, EDGE = 22;
+const UNIT = 40;
 const ARROWS = {up: "↑", right: "→", down: "↓", left: "←"};
 const KEYS = {ArrowUp: [0, 1], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowLeft: [-1, 0]};
 const SIGNS = {
@@ -13,6 +13,7 @@ const by = id => document.getElementById(id);
 const same = (a, b) => a[0] === b[0] && a[1] === b[1];
 const key = cell => cell.join();
 
+let EDGE = 22;  // for the numbers of rows and columns
 let world, start = null, focus = [0, 0], tracks = [], playing = 0;
 const region = new Map();
 
@@ -49,13 +50,17 @@ function drawn(cell) {
   const kind = kindOf(cell), group = make("svg:g", {transform: at(cell)});
   group.append(make("svg:rect", {class: `cell ${kind}`, width: UNIT, height: UNIT}));
   if (SIGNS[kind]) group.append(make("svg:path", {class: `sign ${kind}-sign`, d: SIGNS[kind]}));
-  if (nameOf(cell)) group.append(make("svg:text", {class: "name", x: UNIT / 2, y: UNIT / 2}, nameOf(cell)));
   return group;
+}
+
+function names() {
+  return make("svg:g", {"aria-hidden": "true"}, ...(world.names || []).map(([x, y, name]) =>
+    make("svg:text", {class: "name", x: left([x, y]) + 4, y: top_([x, y]) + 9}, name)));
 }
 
 function board(label, role) {
   const [width, height] = world.size;
-  const svg = make("svg:svg", {class: "map", "aria-label": label, role,
+  const svg = make("svg:svg", {class: world.names ? "map graph" : "map", "aria-label": label, role,
     viewBox: `-1 -1 ${EDGE + width * UNIT + 2} ${height * UNIT + EDGE + 2}`});
   if (world.names) return svg;
   const numbers = make("svg:g", {"aria-hidden": "true"});
@@ -83,7 +88,7 @@ function way(track) {
     line += `Q${control} ${b}`;
     const tip = [(a[0] + b[0]) / 2 + bend[0] / 2, (a[1] + b[1]) / 2 + bend[1] / 2];
     const turn = Math.atan2(b[1] - a[1], b[0] - a[0]) * 180 / Math.PI;
-    heads.push(make("svg:path", {class: "head", d: "M-6 -7L8 0L-6 7z", transform: `translate(${tip}) rotate(${turn})`}));
+    heads.push(make("svg:path", {class: "head", d: "M-6 -7L8 0L-6 7z", transform: `translate(${tip}) rotate(${turn}) scale(${world.names ? .6 : 1})`}));
   }
   group.append(make("svg:path", {class: "way", d: line}), ...heads);
   group.append(make("svg:circle", {class: "begin", cx: points[0][0], cy: points[0][1], r: 8}));
@@ -109,8 +114,7 @@ function asking() {
     svg.append(row);
   }
   svg.append(make("svg:g", {id: "marks", "aria-hidden": "true"}));
-  if (!start) svg.append(way(world.path));
-  else svg.append(make("svg:circle", {class: "begin", cx: middle(start)[0], cy: middle(start)[1], r: 8}));
+  svg.append(way(world.path), names());
   by("map").className = "fact";
   by("map").replaceChildren(svg);
   focus = start || world.start;
@@ -124,7 +128,7 @@ function answering(track, title, note, side) {
   const label = `${title}: ${track.slice(0, 30).map(step => nameOf(step.cell) || `(${step.cell.join(", ")})`).join(" ")}${track.length > 30 ? " and so on" : ""}`;
   const svg = board(label, "img"), [width, height] = world.size;
   for (let y = height - 1; y >= 0; y--) for (let x = 0; x < width; x++) if (kindOf([x, y]) !== "nowhere") svg.append(drawn([x, y]));
-  svg.append(marks(), way(track));
+  svg.append(marks(), way(track), names());
   if (track[0].monster) { const m = monster(); m.dataset.monster = ""; svg.append(m); }
   svg.append(make("svg:circle", {class: "agent", r: 10}));
   return make("figure", {class: side}, make("figcaption", {}, make("b", {}, title), make("span", {}, note)), svg);
@@ -152,7 +156,7 @@ function showRegion() {
   by("marks").replaceWith(group);
   for (const node of document.querySelectorAll("#map [role=gridcell]")) node.setAttribute("aria-selected", region.has(node.dataset.cell));
   const count = region.size;
-  by("marked").textContent = count === 0 ? "Nothing is marked." : count === 1 ? "One cell is marked." : `${count} cells are marked.`;
+  by("marked").textContent = count === 0 ? "Nothing is marked." : count === 1 ? "1 cell is marked." : `${count} cells are marked.`;
   by("clear").disabled = count === 0;
   by("start").disabled = count !== 1 && !start;
   by("start").textContent = start && count !== 1 ? "Start as usual" : "Start here";
@@ -235,6 +239,7 @@ function compose() {
 }
 
 function prepare() {
+  EDGE = world.names ? 0 : 22;
   document.title = `Ask ${world.name} why · Theodolite`;
   by("who").textContent = `${world.about} in ${world.name}${world.slip ? `, a random move with probability ${world.slip}` : ""}`;
   by("actions").replaceChildren(...world.actions.map((action, i) => {
@@ -280,11 +285,15 @@ async function submit(event) {
   try {
     show(await fetched("/ask", {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)}), body);
   } catch (error) {
-    const gone = error instanceof TypeError;
-    by("error").textContent = gone ? "The server does not answer any more: start theodolite ask again." : error.message;
-    by("error").hidden = false;
+    complain(error);
   }
   by("go").disabled = false;
+}
+
+function complain(error) {
+  const gone = error instanceof TypeError;
+  by("error").textContent = gone ? "The server does not answer any more: start theodolite ask again." : error.message;
+  by("error").hidden = false;
 }
 
 /* The answer */
@@ -302,7 +311,7 @@ function show(found, body) {
   by("differences").hidden = found.rows.length === 0;
   const widest = Math.max(1e-9, ...found.rows.map(row => Math.abs(row[3])));
   by("rows").replaceChildren(...found.rows.map(row => outcome(row, widest)));
-  if (found.rows.length) by("rows").append(outcome(["in all", found.return_fact.toFixed(1), found.return_foil.toFixed(1), found.return_foil - found.return_fact], widest, "total"));
+  if (found.rows.length) by("rows").append(outcome(["in all", signed(found.return_fact, ""), signed(found.return_foil, ""), found.return_foil - found.return_fact], widest, "total"));
   by("command").textContent = command(body);
   by("text").textContent = found.text;
   by("answer").hidden = false;
@@ -311,13 +320,14 @@ function show(found, body) {
   by("answer").scrollIntoView({behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth"});
 }
 
+const signed = (value, plus = "+") => `${value < 0 ? "−" : plus}${Math.abs(value).toFixed(1)}`;
+
 function outcome([name, fact, foil, worth], widest, kind = null) {
   const side = worth < 0 ? "worse" : "better", length = 48 * Math.abs(worth) / widest;
-  const shown = `${worth < 0 ? "−" : "+"}${Math.abs(worth).toFixed(1)}`;
   const bar = make("svg:svg", {viewBox: "-50 0 100 14", preserveAspectRatio: "none", "aria-hidden": "true"},
     make("svg:rect", {class: side, x: worth < 0 ? -length : 0, y: 2, width: Math.min(48, length), height: 10}), make("svg:line", {y1: 0, y2: 14}));
   return make("tr", {class: kind}, make("th", {scope: "row"}, name), make("td", {class: "number"}, fact), make("td", {class: "number"}, foil),
-    make("td", {class: `number ${side}`}, shown), make("td", {class: "bar-cell"}, ...(kind ? [] : [bar])));
+    make("td", {class: `number ${side}`}, signed(worth)), make("td", {class: "bar-cell"}, ...(kind ? [] : [bar])));
 }
 
 function command(body) {
@@ -356,8 +366,15 @@ function play() {
   }, 350);
 }
 
-function toggleStart() {
-  start = region.size === 1 ? [...region.values()][0] : null;
+async function toggleStart() {
+  const wanted = region.size === 1 ? [...region.values()][0] : null;
+  try {
+    world = await fetched(wanted ? `/world.json?start=${key(wanted)}` : "/world.json");
+  } catch (error) {
+    complain(error);
+    return;
+  }
+  start = wanted;
   by("start-is").textContent = start ? `Questions are about an agent that starts at ${nameOf(start) || `(${start.join(", ")})`}.` : "";
   region.clear();
   asking();
