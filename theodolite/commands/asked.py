@@ -60,7 +60,9 @@ def _nobody(name: str) -> UserError:
             f"{name} is an environment, and an agent is asked: train one with `theodolite train ppo --env {name} --out "
             f"RUN`, then ask RUN. Optimal agents are at hand in {short}."
         )
-    return unknown("agent", name, [*worlds.SHORT, *worlds.WORLDS], f"Ask an optimal agent in {short}, or a run's folder.")
+    return unknown(
+        "agent", name, [*worlds.SHORT, *worlds.WORLDS], f"Ask an optimal agent in {short}, or a run's folder."
+    )
 
 
 def _trained(flags: "Flags") -> Subject:

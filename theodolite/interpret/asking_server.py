@@ -256,6 +256,7 @@ class Handler(BaseHTTPRequestHandler):
     def _send(self, reply: Reply, extra: dict[str, str]) -> None:
         self.connection.settimeout(self.server.seconds)
         self.close_connection = True
+        self.request_version = self.protocol_version  # also to who spoke none, or an older one without status lines
         self.send_response(reply.status)
         about = {"Content-Type": f"{reply.kind}; charset=utf-8", "Content-Length": str(len(reply.body))}
         for name, value in {**about, **HEADERS, **extra, "Connection": "close"}.items():
