@@ -72,13 +72,13 @@ def test_clicks_mark_a_region_choose_an_action_and_show_both_ways(opened, ten):
     assert page.text_content("#marked") == "2 cells are marked."
     assert page.get_attribute('[data-cell="0,2"]', "aria-selected") == "true"
     assert page.get_attribute('[data-cell="0,3"]', "aria-selected") == "false"
-    page.click("#actions input[value=right]")
-    assert page.input_value("#question") == "why not right whenever in the region?"
+    page.click("#actions input[value=down]")
+    assert page.input_value("#question") == "why not down whenever in the region?"
     text = answer(page)
-    assert text.startswith("At (0, 2) I go up.\nWhat you propose: right whenever in the region")
+    assert text.startswith("At (0, 2) I go up.\nWhat you propose: down whenever in the region")
     assert page.text_content("#situation") in text and page.text_content("#judgement") in text
     assert page.text_content("#command") == (
-        'theodolite ask ten "why not right whenever in the region?" --region 0 2 1 2'
+        'theodolite ask ten "why not down whenever in the region?" --region 0 2 1 2'
     )
     rows = page.locator("#rows tr")
     assert rows.count() > 1

@@ -120,7 +120,8 @@ def test_what_the_asker_can_mend_is_said_in_the_same_sentences(server, body, sai
         b'{"question": "why", "region": [[true, false]]}', b'{"question": "why", "region": [[1.5, 2]]}',
         b'{"question": "why", "region": [[-1, 2]]}', b'{"question": "why", "region": [[1e400, 2]]}',
         b'{"question": "why", "start": [NaN, 0]}', b'{"question": "why", "start": [99999999999999999999, 0]}',
-        b'{"question": "why", "start": 3}', b"[" * 15_000, b'{"question": "why", "region": [' + b"[1,1]," * 1_001 + b"[1,1]]}",
+        b'{"question": "why", "start": 3}', b"[" * 15_000,
+        b'{"question": "why", "region": [' + b"[1,1]," * 1_001 + b"[1,1]]}",
     ],
 )  # fmt: skip
 def test_bodies_of_another_form_are_refused(server, body):
@@ -192,8 +193,10 @@ def test_bodies_need_a_type_and_a_length_within_bounds(server):
     [
         (b"\x00\x01\x02\xff\r\n\r\n", 400), (b"\r\n\r\n", 0), (b"GET\r\n\r\n", 400), (b"GET / HTTP/9.9\r\n\r\n", 505),
         (b"GET / SPDY\r\n\r\n", 400), (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
-        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431), (b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 421), (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n", 400), (b"", 0),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 421), (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n", 400),
+        (b"", 0),
     ],
 )  # fmt: skip
 def test_what_is_no_request_is_survived(server, sent, status, capfd):

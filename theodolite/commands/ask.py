@@ -72,8 +72,7 @@ def _serve(flags: Flags) -> int:
 
     with stdout_kept_clean():
         server = Server(asked.drawable(asked.find(flags)), flags.port)
-    server.until_interrupted(
-        lambda: print(f"{server.url} asks the agent, on this machine alone. Ctrl-C ends it.", flush=True)
-    )
+    where = f"{server.url} asks the agent, on this machine alone. Ctrl-C ends it."
+    server.until_interrupted(lambda: print(where, flush=True))
     print("\nThe page is closed.")
     return 0

@@ -74,8 +74,8 @@ def _trained(flags: "Flags") -> Subject:
     env = (trained.manifest["env"] or "").removeprefix("theodolite/")
     if env not in worlds.WORLDS:
         raise UserError(
-            f"{flags.agent} was trained on {env or 'demonstrations alone'}, whose outcomes have no names: expected a run "
-            f"on {', '.join(worlds.WORLDS)}."
+            f"{flags.agent} was trained on {env or 'demonstrations alone'}, whose outcomes have no names: expected a "
+            f"run on {', '.join(worlds.WORLDS)}."
         )
     kept = {k: v for k, v in trained.manifest["env_options"].items() if k != "max_episode_steps"}
     told = paid(tell(env, _options(flags, kept)), flags.worth)

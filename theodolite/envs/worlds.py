@@ -10,6 +10,7 @@ world is drawn at random.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -127,7 +128,7 @@ def _events(reward: np.ndarray, arrived: np.ndarray) -> dict[str, np.ndarray]:
     else:
         edges = np.linspace(levels[0], levels[-1], LEVELS + 1)
         part = np.searchsorted(edges[1:-1], reward, side="right")
-        names = [f"be paid {low:.2f} to {high:.2f}" for low, high in zip(edges, edges[1:], strict=False)]
+        names = [f"be paid {low:.2f} to {high:.2f}" for low, high in pairwise(edges)]
         found = {name: arrived & (reward != 0) & (part == k) for k, name in enumerate(names)}
     return {**found, "be paid nothing": ~arrived | (reward == 0)}
 

@@ -16,8 +16,8 @@ def render(world: World, found: Answer) -> str:
     """What the agent does, what would follow from the plan instead, and what that is worth to the agent."""
     situation, proposal, judgement, small_print = sentences(world, found)
     lines = [situation, proposal]
-    if not same(found):
-        lines += ["", f"{'':28}{'what I do':>12}{'your plan':>12}{'for me':>10}", *_outcomes(world, found), ""]
+    if not same(found) and (outcomes := _outcomes(world, found)):
+        lines += ["", f"{'':28}{'what I do':>12}{'your plan':>12}{'for me':>10}", *outcomes, ""]
     return "\n".join([*lines, judgement, small_print])
 
 
