@@ -101,7 +101,8 @@ class Vocabulary(NamedTuple):
         """What can be asked."""
         places = "things" if self.size is None else f"(x, y) up to ({self.size[0] - 1}, {self.size[1] - 1}), or things"
         asked = ", ".join(f'"{one}"' for one in self.examples())
-        return f"Actions: {', '.join(self.actions)}. Things: {', '.join(self.things)}. Places: {places}. For example: {asked}"
+        actions, things = ", ".join(self.actions), ", ".join(self.things)
+        return f"Actions: {actions}. Things: {things}. Places: {places}. For example: {asked}"
 
 
 def parse(text: str, words: Vocabulary) -> Question:
