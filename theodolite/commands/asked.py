@@ -15,6 +15,8 @@ from theodolite.interpret.asking import Subject
 
 if TYPE_CHECKING:
     from theodolite.commands.ask import Flags
+    from theodolite.commands.policies import Trained
+    from theodolite.interpret.contrastive_sampled import Asked
 
 MANIFEST = "run.json"
 WORTHS = {
@@ -31,7 +33,7 @@ class Found(NamedTuple):
     data: dict[str, Any]
 
 
-def find(flags: "Flags") -> Subject:
+def find(flags: "Flags") -> "Subject | Asked":
     """The agent that the command line names.
 
     Raises:
@@ -65,26 +67,55 @@ def _nobody(name: str) -> UserError:
     )
 
 
-def _trained(flags: "Flags") -> Subject:
+def _trained(flags: "Flags") -> "Subject | Asked":
     from theodolite.commands.policies import Trained
-    from theodolite.core.demo_checks import check_match
-    from theodolite.envs import world_env
+    from theodolite.interpret import outcomes
 
     trained = Trained(Path(flags.agent))
     env = (trained.manifest["env"] or "").removeprefix("theodolite/")
-    if env not in worlds.WORLDS:
-        raise UserError(
-            f"{flags.agent} was trained on {env or 'demonstrations alone'}, whose outcomes have no names: expected a "
-            f"run on {', '.join(worlds.WORLDS)}."
-        )
+    if env in worlds.WORLDS:
+        return _in_world(flags, trained, env)
+    if env in outcomes.SPOKEN:
+        return _by_rollouts(flags, trained, env)
+    raise UserError(
+        f"{flags.agent} was trained on {env or 'demonstrations alone'}, whose outcomes have no names: expected a run "
+        f"on {', '.join([*worlds.WORLDS, *outcomes.SPOKEN])}."
+    )
+
+
+def _in_world(flags: "Flags", trained: "Trained", env: str) -> Subject:
+    """A policy that is tabulated."""
+    from theodolite.core.demo_checks import check_match
+    from theodolite.envs import world_env
+
     kept = {k: v for k, v in trained.manifest["env_options"].items() if k != "max_episode_steps"}
     told = paid(tell(env, _options(flags, kept)), flags.worth)
     check_match(trained.space, world_env.environment(told).space, env, inferred=False, who="the run's policies")
     action = np.asarray(trained.agent.mode(trained.state(flags.seed), told.obs.astype(np.float32)))
     agent = contrastive.follow(told.world, told.reward, action.astype(int))
     limit = trained.manifest["env_options"].get("max_episode_steps", worlds.LIMITS[env])
-    about = f"{trained.manifest['method']}, trained {Path(flags.agent).name},"
+    about = f"the policy of {trained.manifest['method']} in {Path(flags.agent).name},"
     return Subject(told.world, agent, int(limit), _command(flags), about)
+
+
+def _by_rollouts(flags: "Flags", trained: "Trained", env: str) -> "Asked":
+    """A policy that is played."""
+    from theodolite.core.env import Box, clip_actions, time_limit
+    from theodolite.envs import registry
+    from theodolite.interpret import outcomes
+    from theodolite.interpret.contrastive_sampled import Asked
+
+    refused = {"slip": flags.slip, "start": flags.start, "worth": flags.worth, "region": flags.region}
+    for name, value in refused.items():
+        if value not in (None, ()):
+            raise UserError(f"--{name} is for worlds that are finite, and {env} is not: leave it out.")
+    options = _options(flags, trained.manifest["env_options"])
+    limit = int(options.pop("max_episode_steps", registry.TASKS[env].limit))
+    base = registry.base(env, **options)
+    state, agent = trained.state(flags.seed), trained.agent
+    action = base.space.action
+    inner = clip_actions(base) if isinstance(action, Box) else base
+    return Asked(time_limit(inner, limit), outcomes.SPOKEN[env], lambda obs: agent.mode(state, obs), limit)
 
 
 def tell(id: str, options: dict[str, Any]) -> Told:
@@ -144,12 +175,27 @@ def _command(flags: "Flags") -> str:
     return shlex.join(words)
 
 
-def answer(subject: Subject, flags: "Flags") -> Found:
-    """What it says."""
-    found = asking.ask(subject, flags.question or "", flags.region)
-    return Found(f"{found.text}\n\n{found.drawing}", contrastive.as_json(found.world, found.answer))
+def answer(asked: "Subject | Asked", flags: "Flags") -> Found:
+    """What it says: exactly where the world is finite, else by rollouts."""
+    text = flags.question or ""
+    if isinstance(asked, Subject):
+        found = asking.ask(asked, text, flags.region)
+        return Found(f"{found.text}\n\n{found.drawing}", contrastive.as_json(found.world, found.answer))
+    from theodolite.interpret import contrastive_sampled, contrastive_sampled_text
+
+    sampled = contrastive_sampled.answer(asked, text, flags.episodes)
+    return Found(contrastive_sampled_text.render(sampled), contrastive_sampled_text.as_json(sampled))
 
 
-def drawable(subject: Subject) -> Subject:
-    """The same, if its world can be drawn."""
-    return subject
+def drawable(asked: "Subject | Asked") -> Subject:
+    """The same, if its world can be drawn.
+
+    Raises:
+        UserError: it is not finite.
+    """
+    if not isinstance(asked, Subject):
+        raise UserError(
+            "--serve draws finite worlds, and this run's is none: ask it on the command line, or ask a run on "
+            f"{', '.join(worlds.WORLDS)}."
+        )
+    return asked
