@@ -21,11 +21,11 @@ from theodolite.core.arrays import PRNGKey
 from theodolite.core.env import Env
 
 DISCOUNT, RIDGE = 0.99, 1e-3
-COSINES, WIDTHS = 240, (0.5, 1.0, 2.0)
+COSINES, WIDTHS = 120, (0.5, 1.0, 2.0)
 """Random features, and their widths in standard deviations of the observations."""
-ROUNDS, EPISODES, STEPS, SWEEPS = 4, 128, 200, 12
+ROUNDS, EPISODES, STEPS, SWEEPS = 4, 128, 200, 8
 """Of gathering; episodes and steps of each; sweeps of policy iteration after each."""
-KEPT = 20_000
+KEPT = 10_000
 """Transitions at most that are fitted to."""
 DEMAND = 3.0
 """What is demanded or forbidden counts this many times what can be paid at all."""
