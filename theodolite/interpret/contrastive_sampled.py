@@ -149,12 +149,14 @@ def simulate(asked: Asked, plan: list[Phase], when: Holds | None, key: PRNGKey, 
             action = _where(met & (k == i), phase.act(obs).astype(action.dtype), action)
         keys = jax.random.split(jax.random.fold_in(play_key, t), episodes)
         state, out = jax.vmap(env.step)(keys, state, action)
-        counted = (alive & met)[:, None] * _events(outcomes, out.last_obs, out.terminated, out.truncated)
+        counted = (alive & met)[:, None].astype(jnp.float32) * _events(
+            outcomes, out.last_obs, out.terminated, out.truncated
+        )
         broken = played[2]
         for i, phase in enumerate(plan):
             if phase.forbidden is not None:
                 broken = broken | (alive & met & (k == i) & phase.forbidden(out.last_obs))
-        n = n + (alive & met)
+        n = n + (alive & met).astype(jnp.int32)
         for i, phase in enumerate(plan):
             done = (k == i) & (n >= phase.times) if phase.times else jnp.zeros_like(met)
             k, n = jnp.where(done, i + 1, k), jnp.where(done, 0, n)

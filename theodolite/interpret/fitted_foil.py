@@ -1,11 +1,11 @@
-"""Policies for what a plan demands where nothing is finite: least-squares policy iteration on rollouts.
+"""Policies for what a plan demands where nothing is finite: fitted Q on rollouts.
 
-    Q(s, a) = w_a · φ(s),   φ = 1, s, s², and random cosines of three widths (Rahimi and Recht 2007)
-    w       = (Φᵀ (Φ - γ Φ'_π) + λ)⁻¹ Φᵀ r,   π greedy for w                         (LSPI, Lagoudakis and Parr 2003)
+    target   y = r + γ (1 - end) Q'(s', argmax_a Q(s', a)),   Q' ← Q' + τ (Q - Q')          (double Q-learning)
+    loss     Huber(Q(s, a) - y),  rewards scaled by 1 - γ
 
 Rewards are the agent's own, plus a bonus where a demanded place is reached, which ends it, or minus as much where a
-forbidden one is met. Transitions come in rounds: first from the agent, then also from the policy that is being
-fitted; both take random actions now and then, in every episode with other frequencies and another preference.
+forbidden one is met. Transitions come in rounds: first from the agent, then also from the policy that is being fitted;
+both take random actions now and then, in every episode with other frequencies and another preference.
 """
 
 from collections.abc import Callable
@@ -15,37 +15,33 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from theodolite.core.arrays import PRNGKey
 from theodolite.core.env import Env
+from theodolite.core.nets import MLP, mlp, orthogonal
+from theodolite.core.optim import adam, apply
 
-DISCOUNT, RIDGE = 0.99, 1e-3
-COSINES, WIDTHS = 120, (0.5, 1.0, 2.0)
-"""Random features, and their widths in standard deviations of the observations."""
-ROUNDS, EPISODES, STEPS, SWEEPS = 4, 128, 200, 8
-"""Of gathering; episodes and steps of each; sweeps of policy iteration after each."""
-KEPT = 10_000
-"""Transitions at most that are fitted to."""
+DISCOUNT, TAU, LEARNING_RATE, BATCH, WIDTH = 0.98, 0.01, 1e-3, 256, 64
+ROUNDS, EPISODES, STEPS, SWEEPS = 5, 64, 200, 1_500
+"""Of gathering; episodes and steps of each; steps of gradient descent after each."""
 DEMAND = 3.0
 """What is demanded or forbidden counts this many times what can be paid at all."""
 Acts = Callable[[Float[Array, "B O"]], Array]
 Holds = Callable[[Float[Array, "B O"]], Bool[Array, " B"]]
 
 
-class Basis(NamedTuple):
-    """Features of observations."""
+class Critic(NamedTuple):
+    """Q of every action from scaled observations."""
 
     middle: Float[Array, " O"]
     scale: Float[Array, " O"]
-    frequencies: Float[Array, "O D"]
-    phases: Float[Array, " D"]
+    net: MLP
 
-    def __call__(self, obs: Float[Array, "B O"]) -> Float[Array, "B F"]:
-        """Of each observation."""
-        s = jnp.clip((obs - self.middle) / self.scale, -5, 5)
-        cosines = jnp.cos(s @ self.frequencies + self.phases)
-        return jnp.concatenate([jnp.ones_like(s[:, :1]), s, s**2 / 5, cosines], axis=1)
+    def __call__(self, obs: Float[Array, "B O"]) -> Float[Array, "B A"]:
+        """At each observation."""
+        return self.net(jnp.clip((obs - self.middle) / self.scale, -5, 5))
 
 
 class Transitions(NamedTuple):
@@ -62,18 +58,21 @@ def fit(
     env: Env, own: Acts, table: Float[Array, "A *D"] | Int[Array, " A"], target: Holds, key: PRNGKey, *, reach: bool
 ) -> Acts:
     """The fitted policy: greedy among the actions of the table."""
+    first_key, key = jax.random.split(key)
+    size, num_actions = env.space.obs.shape[0], len(table)
+    net = mlp(first_key, (size, WIDTH, WIDTH, num_actions), hidden=orthogonal(2**0.5), head=orthogonal(0.1))
+    critic = Critic(jnp.zeros(size), jnp.ones(size), net)
     seen: list[Transitions] = []
-    play = jax.jit(partial(_gather, env, own, table))
-    basis, weights = None, None
-    for round_key in jax.random.split(key, ROUNDS):
-        if basis is None or weights is None:
-            start = _basis(np.zeros((1, *env.space.obs.shape)), np.random.default_rng(0))
-            seen.append(_rows(play(start, jnp.zeros((len(table), _size(start))), jnp.float32(0.0), round_key)))
-            basis = _basis(seen[0].obs, np.random.default_rng(0))
-        else:
-            seen.append(_rows(play(basis, weights, jnp.float32(0.7), round_key)))
-        weights = _iterate(basis, _joined(seen), target, len(table), reach=reach)
-    return partial(_greedy, basis, weights, table)
+    play, learn = jax.jit(partial(_gather, env, own, table)), jax.jit(_learn)
+    for k, round_key in enumerate(jax.random.split(key, ROUNDS)):
+        play_key, learn_key = jax.random.split(round_key)
+        seen.append(_rows(play(critic, jnp.float32(0.7 * (k > 0)), play_key)))
+        data = Transitions(*(np.concatenate(parts) for parts in zip(*seen, strict=True)))
+        if k == 0:
+            middle, spread = data.obs.mean(0), data.obs.std(0)
+            critic = critic._replace(middle=jnp.asarray(middle), scale=jnp.asarray(spread + (spread < 1e-6)))
+        critic = learn(critic, *_padded(_demanded(data, target, reach), ROUNDS * EPISODES * STEPS), learn_key)
+    return lambda obs: table[jnp.argmax(critic(obs), axis=1)]
 
 
 def closest(table: Array, action: Array) -> Int[Array, " B"]:
@@ -82,24 +81,7 @@ def closest(table: Array, action: Array) -> Int[Array, " B"]:
     return jnp.argmin(jnp.abs(apart).reshape(len(action), len(table), -1).sum(-1), axis=1)
 
 
-def _greedy(basis: Basis | None, weights: Array | None, table: Array, obs: Float[Array, "B O"]) -> Array:
-    assert basis is not None and weights is not None
-    return table[jnp.argmax(basis(obs) @ weights.T, axis=1)]
-
-
-def _size(basis: Basis) -> int:
-    return 1 + 2 * len(basis.middle) + len(basis.phases)
-
-
-def _basis(obs: np.ndarray, rng: np.random.Generator) -> Basis:
-    scale = obs.std(0) + (obs.std(0) < 1e-6)
-    widths = np.repeat(WIDTHS, COSINES // len(WIDTHS))
-    frequencies = rng.normal(size=(obs.shape[1], len(widths))) / widths
-    found = obs.mean(0), scale, frequencies, rng.uniform(0, 2 * np.pi, len(widths))
-    return Basis(*(jnp.asarray(x, jnp.float32) for x in found))
-
-
-def _gather(env: Env, own: Acts, table: Array, basis: Basis, weights: Array, mix: Array, key: PRNGKey) -> tuple:
+def _gather(env: Env, own: Acts, table: Array, critic: Critic, mix: Array, key: PRNGKey) -> tuple:
     """Columns of transitions [T, B] and whether each was before the end; a share `mix` of the episodes is greedy."""
     reset_key, odd_key, taste_key, play_key = jax.random.split(key, 4)
     odd = jax.random.uniform(odd_key, (EPISODES,)) ** 2
@@ -109,7 +91,7 @@ def _gather(env: Env, own: Acts, table: Array, basis: Basis, weights: Array, mix
     def one(carry: tuple, t: Array) -> tuple[tuple, tuple]:
         state, obs, alive = carry
         pick_key, env_key, when_key = jax.random.split(jax.random.fold_in(play_key, t), 3)
-        best = jnp.argmax(basis(obs) @ weights.T, axis=1)
+        best = jnp.argmax(critic(obs), axis=1)
         wanted = jnp.where(fitting, best, closest(table, own(obs)))
         strange = jax.random.uniform(when_key, (EPISODES,)) < odd
         pick = jnp.where(strange, jax.random.categorical(pick_key, taste), wanted)
@@ -126,37 +108,40 @@ def _rows(columns: tuple) -> Transitions:
     return Transitions(*(x[flat[-1]] for x in flat[:-1]))
 
 
-def _joined(seen: list[Transitions]) -> Transitions:
-    """All rounds, thinned to what can be fitted to."""
-    whole = Transitions(*(np.concatenate(parts) for parts in zip(*seen, strict=True)))
-    rng = np.random.default_rng(0)
-    rows = rng.permutation(len(whole.reward))[:KEPT]
-    return Transitions(*(x[rows] for x in whole))
-
-
-def _iterate(basis: Basis, data: Transitions, target: Holds, num_actions: int, *, reach: bool) -> Float[Array, "A F"]:
-    """The weights at which policy iteration arrives."""
+def _demanded(data: Transitions, target: Holds, reach: bool) -> Transitions:
+    """The same with the demand's bonus or penalty, which ends what it rewards; returns are about 1."""
     met = np.asarray(target(jnp.asarray(data.next_obs)))
-    most = DEMAND * max(float(np.abs(data.reward).max()), 1e-6) / (1 - DISCOUNT)
-    paid = data.reward + (most if reach else -most) * met
-    going = ~(data.terminated | met) if reach else ~data.terminated
-    now, after = (np.asarray(basis(jnp.asarray(x)), float) for x in (data.obs, data.next_obs))
-    size = now.shape[1]
-    rows = [data.pick == a for a in range(num_actions)]
-    gram = [now[r].T @ now[r] for r in rows]
-    wanted = np.concatenate([now[r].T @ paid[r] for r in rows])
-    weights = np.zeros((num_actions, size))
-    for _ in range(SWEEPS):
-        best = (after @ weights.T).argmax(1)
-        system = RIDGE * len(now) / num_actions * np.eye(num_actions * size)
-        for a, r in enumerate(rows):
-            here = slice(a * size, (a + 1) * size)
-            system[here, here] += gram[a]
-            for b in range(num_actions):
-                chosen = r & going & (best == b)
-                system[here, b * size : (b + 1) * size] -= DISCOUNT * now[chosen].T @ after[chosen]
-        new = np.linalg.solve(system, wanted).reshape(num_actions, size)
-        if np.abs(new - weights).max() < 1e-6 * np.abs(new).max():
-            break
-        weights = new
-    return jnp.asarray(weights, jnp.float32)
+    most = max(float(np.abs(data.reward).max()), 1e-6)
+    bonus = DEMAND * most / (1 - DISCOUNT) * (1 if reach else -1)
+    paid = (data.reward + bonus * met) * (1 - DISCOUNT) / most
+    return data._replace(reward=paid.astype(np.float32), terminated=data.terminated | (met & reach))
+
+
+def _padded(data: Transitions, size: int) -> tuple[Transitions, Array]:
+    """Columns of one length for all rounds, so that learning compiles once, and how much of them is filled."""
+    filled = [np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)]) for x in data]
+    return Transitions(*map(jnp.asarray, filled)), jnp.int32(len(data.reward))
+
+
+def _learn(critic: Critic, data: Transitions, filled: Array, key: PRNGKey) -> Critic:
+    """Gradient steps on all that was seen so far."""
+    optimiser = adam(LEARNING_RATE, max_norm=10.0)
+
+    def loss(net: MLP, slow: MLP, rows: Transitions) -> Array:
+        now, then = critic._replace(net=net), critic._replace(net=slow)
+        best = jnp.argmax(jax.lax.stop_gradient(now(rows.next_obs)), axis=1)
+        value = jnp.take_along_axis(then(rows.next_obs), best[:, None], axis=1)[:, 0]
+        aim = jax.lax.stop_gradient(rows.reward + DISCOUNT * jnp.where(rows.terminated, 0, value))
+        error = jnp.take_along_axis(now(rows.obs), rows.pick[:, None], axis=1)[:, 0] - aim
+        return jnp.mean(optax.losses.huber_loss(error))
+
+    def one(carry: tuple, step_key: PRNGKey) -> tuple[tuple, None]:
+        net, slow, state = carry
+        index = jax.random.randint(step_key, (BATCH,), 0, filled)
+        gradient = jax.grad(loss)(net, slow, jax.tree.map(lambda x: x[index], data))
+        net, state = apply(optimiser, gradient, state, net)
+        slow = jax.tree.map(lambda s, f: s + TAU * (f - s), slow, net)
+        return (net, slow, state), None
+
+    first = critic.net, critic.net, optimiser.init(critic.net)
+    return critic._replace(net=jax.lax.scan(one, first, jax.random.split(key, SWEEPS))[0][0])
