@@ -80,9 +80,9 @@ def test_a_run_in_a_finite_world_is_asked_exactly(say, cliff_run):
 
 
 def test_a_run_with_an_outcome_function_is_asked_by_rollouts(say, trained):
-    found = say("ask", trained, "why not left 20 times?", "--episodes", 64)
+    found = say("ask", trained, "why not right 20 times?", "--episodes", 64)
     assert found.code == 0
-    assert "let the pole fall right" in found.out
+    assert "let the pole fall left" in found.out
     assert "64 episodes of each with the same random numbers, 95% intervals" in found.out
     for words, said in (
         (("why not up?",), "Actions: left, right. Things: left-end"),

@@ -85,13 +85,15 @@ def _trained(flags: "Flags") -> "Subject | Asked":
 
 def _in_world(flags: "Flags", trained: "Trained", env: str) -> Subject:
     """A policy that is tabulated."""
+    import jax.numpy as jnp
+
     from theodolite.core.demo_checks import check_match
     from theodolite.envs import world_env
 
     kept = {k: v for k, v in trained.manifest["env_options"].items() if k != "max_episode_steps"}
     told = paid(tell(env, _options(flags, kept)), flags.worth)
     check_match(trained.space, world_env.environment(told).space, env, inferred=False, who="the run's policies")
-    action = np.asarray(trained.agent.mode(trained.state(flags.seed), told.obs.astype(np.float32)))
+    action = np.asarray(trained.agent.mode(trained.state(flags.seed), jnp.asarray(told.obs)))
     agent = contrastive.follow(told.world, told.reward, action.astype(int))
     limit = trained.manifest["env_options"].get("max_episode_steps", worlds.LIMITS[env])
     about = f"the policy of {trained.manifest['method']} in {Path(flags.agent).name},"

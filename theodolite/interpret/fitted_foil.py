@@ -41,7 +41,7 @@ class Critic(NamedTuple):
 
     def __call__(self, obs: Float[Array, "B O"]) -> Float[Array, "B A"]:
         """At each observation."""
-        return self.net(jnp.clip((obs - self.middle) / self.scale, -5, 5))
+        return self.net(jnp.clip((obs - self.middle[None]) / self.scale[None], -5, 5))
 
 
 class Transitions(NamedTuple):
@@ -86,7 +86,7 @@ def _gather(env: Env, own: Acts, table: Array, critic: Critic, mix: Array, key: 
     reset_key, odd_key, taste_key, play_key = jax.random.split(key, 4)
     odd = jax.random.uniform(odd_key, (EPISODES,)) ** 2
     taste = 1.5 * jax.random.normal(taste_key, (EPISODES, len(table)))
-    fitting = jnp.arange(EPISODES) < mix * EPISODES
+    fitting = jnp.arange(EPISODES) < jnp.int32(mix * EPISODES)
 
     def one(carry: tuple, t: Array) -> tuple[tuple, tuple]:
         state, obs, alive = carry

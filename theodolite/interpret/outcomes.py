@@ -40,7 +40,7 @@ def between(index: int, middle: float, inside: float, near: float) -> Measure:
 
 def to_point(point: tuple[float, float], inside: float, near: float) -> Measure:
     """The same for a point of the first two coordinates."""
-    return lambda obs: (jnp.linalg.norm(obs[:, :2] - jnp.asarray(point), axis=1) - inside) / (near - inside)
+    return lambda obs: (jnp.linalg.norm(obs[:, :2] - jnp.asarray([point]), axis=1) - inside) / (near - inside)
 
 
 def _fell(side: int) -> Event:
@@ -79,7 +79,7 @@ MOUNTAIN_CAR = Spoken(
     {"reach the flag": _terminated, "run out of time": _truncated}, "drive a step",
 )  # fmt: skip
 ACROBOT = Spoken(
-    {"left": 0, "wait": 1, "right": 2}, {"hanging": lambda o: -_height(-1.5, -1.0)(o), "halfway": _height(0.0, -0.5)},
+    {"left": 0, "wait": 1, "right": 2}, {"hanging": _height(-1.5, -1.0), "halfway": _height(0.0, -0.5)},
     {"swing up": _terminated, "run out of time": _truncated}, "swing a step",
 )  # fmt: skip
 POINT_MAZE = Spoken(
