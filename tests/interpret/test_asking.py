@@ -1,5 +1,7 @@
 """Regions, starts, trained policies and worlds without a map."""
 
+import time
+
 import numpy as np
 import pytest
 from serving import subject
@@ -77,3 +79,11 @@ def test_paths_end_where_the_last_move_led():
     assert data["tracks"][0][-1]["cell"] == [6, 6]
     same = asking.answer_json(asking.ask(asked, f"why not {data['action']}?"))
     assert same["rows"] == [] and "what I do anyway" in same["text"]
+
+
+def test_answers_on_ten_by_ten_take_less_than_two_seconds():
+    asked = subject("ten", slip=0.1)
+    begun = time.process_time()
+    for question in contrastive.vocabulary(asked.world).examples():
+        asking.answer_json(asking.ask(asked, question))
+    assert time.process_time() - begun < 2  # all five together
