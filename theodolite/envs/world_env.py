@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
-from scipy import sparse
 
 from theodolite.core.arrays import PRNGKey
 from theodolite.core.env import Box, Discrete, Env, Space, Step
@@ -46,7 +45,7 @@ def environment(told: Told) -> Env:
     return Env(reset, step, Space(Box((num_obs,), 0.0, 1.0), Discrete(num_actions)))
 
 
-def _successors(transition: sparse.csr_array, num_actions: int) -> tuple[Array, Array]:
+def _successors(transition: Any, num_actions: int) -> tuple[Array, Array]:
     """The states that each state and action may lead to, and their cumulative probabilities. [S, A, K]"""
     rows, pointers = transition.shape[0], np.asarray(transition.indptr)
     counts = np.diff(pointers)

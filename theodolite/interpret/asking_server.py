@@ -149,7 +149,7 @@ class _Limited(io.RawIOBase):
 class Handler(BaseHTTPRequestHandler):
     """One request."""
 
-    server: Server
+    server: Any  # a Server; the base class's annotation is wider, and may not be narrowed
     server_version, sys_version = "theodolite", ""
     _unread = False
 
@@ -192,7 +192,7 @@ class Handler(BaseHTTPRequestHandler):
         if path not in ASSETS:
             raise _lost(path, "GET", ("/ask",))
         name, kind = ASSETS[path]
-        return Reply(HTTPStatus.OK, kind, (resources.files(__package__) / "assets" / name).read_bytes())
+        return Reply(HTTPStatus.OK, kind, (resources.files("theodolite.interpret") / "assets" / name).read_bytes())
 
     def _world(self) -> Reply:
         query = self.path.partition("?")[2]

@@ -230,15 +230,16 @@ def compare(asked: Asked, question: Question, fact: Played, foil: Played) -> Ans
     names = list(asked.spoken.actions)
     picks = np.asarray(fitted_foil.closest(actions(asked.spoken), jnp.asarray(fact.own[met])))
     mostly = np.bincount(picks, minlength=len(names))
-    paired = foil.worth[met].astype(float) - fact.worth[met]
+    paired = np.asarray(foil.worth[met], float) - np.asarray(fact.worth[met], float)
     each = [_interval(column) for column in paired.T]
     levels = stats.holm_levels([p for _, p in each])
-    sides = [np.stack([(p.counts[met] > 0).mean(0), p.counts[met].mean(0)], axis=1).astype(float) for p in (fact, foil)]
+    sides = (np.asarray(played.counts[met], float) for played in (fact, foil))
+    own, other = (np.stack([(counts > 0).mean(0), counts.mean(0)], axis=1) for counts in sides)
     returns = (float(fact.worth[met].sum(1).mean()), float(foil.worth[met].sum(1).mean()))
     outcomes = (*asked.spoken.outcomes, asked.spoken.otherwise)
     return Answer(
         question, len(met), int(met.sum()), names[int(mostly.argmax())], float(mostly.max() / mostly.sum()), outcomes,
-        *sides, np.array([interval for interval, _ in each]),
+        own, other, np.array([interval for interval, _ in each]),
         np.array([p <= level for (_, p), level in zip(each, levels, strict=True)]), returns,
         _interval(paired.sum(1))[0], float(foil.kept[met].mean()),
     )  # fmt: skip

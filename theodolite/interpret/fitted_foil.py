@@ -10,7 +10,7 @@ both take random actions now and then, in every episode with other frequencies a
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,13 +45,13 @@ class Critic(NamedTuple):
 
 
 class Transitions(NamedTuple):
-    """What was lived through; `pick` is the index of the action."""
+    """What was lived through; `pick` is the index of the action. Arrays of NumPy until they are learned from."""
 
-    obs: Float[np.ndarray, "N O"]
-    pick: Int[np.ndarray, " N"]
-    reward: Float[np.ndarray, " N"]
-    next_obs: Float[np.ndarray, "N O"]
-    terminated: Bool[np.ndarray, " N"]
+    obs: Any
+    pick: Any
+    reward: Any
+    next_obs: Any
+    terminated: Any
 
 
 def fit(

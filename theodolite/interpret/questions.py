@@ -240,9 +240,10 @@ class _Reader:
         word = self.left.pop(0)
         if word.startswith("(") and word.endswith(")"):
             x, y = (int(v) for v in word[1:-1].split(","))
-            if self.words.size is None:
+            size = self.words.size
+            if size is None:
                 self.fail(f"there is no map to find ({x}, {y}) on")
-            if x >= self.words.size[0] or y >= self.words.size[1]:
+            elif x >= size[0] or y >= size[1]:
                 self.fail(f"the place ({x}, {y}) is off the map")
             return x, y
         single = word.removesuffix("s") if word.removesuffix("s") in self.words.things else word
