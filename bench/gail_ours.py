@@ -18,7 +18,9 @@ from theodolite.intent import gail
 PATH, TARGET, MOST = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
 NUM_ENVS, ROLLOUT = 8, 2_048
 LEARNER = ppo.Config(rollout=ROLLOUT, learning_rate=4e-4, discount=0.95, epochs=5, minibatches=256)
-JUDGE = gail.Config(hidden=(32, 32), learning_rate=0.01, steps=8, batch_size=1_024, entropy_bonus=0.0)
+JUDGE = gail.Config(
+    hidden=(32, 32), learning_rate=1e-3, steps=8, batch_size=1_024, entropy_bonus=0.0, activation="relu"
+)
 SETTINGS = JUDGE, LEARNER, read_demos(PATH)
 seeds = count()
 

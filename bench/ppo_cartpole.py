@@ -17,7 +17,7 @@ def main() -> None:
     options = arguments(__doc__ or "").parse_args()
     load, rejax, sb3 = os.getloadavg()[0], python(options.peers, "rejax"), python(options.peers, "imitation")
     cold: dict[str, list] = {"theodolite": [], "rejax": []}
-    for _ in range(3):
+    for _ in range(8):
         for name, script, with_python in (("theodolite", "ppo_ours.py", None), ("rejax", "ppo_rejax.py", rejax)):
             with Worker(script, **({"python": with_python} if with_python else {})) as worker:
                 cold[name].append(worker.first)

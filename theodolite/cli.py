@@ -64,6 +64,8 @@ def answer(argv: list[str]) -> int:
         return 0
     if argv[0] not in VERBS:
         raise unknown("verb", argv[0], VERBS, f"The verbs are {', '.join(VERBS)}.")
+    if argv[0] in ("verify", "edition"):  # judge folders in threads, under which those of OpenBLAS would only wait
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return import_module(f"theodolite.commands.{argv[0]}").main(argv[1:])
 
 

@@ -94,6 +94,7 @@ TABLES = {
             "gradient_penalty": Field(1.0, (-0.1,)),
             "replay": Field(100, (-1,)),
             "hidden": COMMON["hidden"],
+            "activation": Field("relu", ("no such activation",)),
         },
     ),
     "airl": (
@@ -141,7 +142,7 @@ TABLES = {
         },
     ),
 }
-CASES = [pytest.param(m, f, id=f"{m}-{f}", marks=pytest.mark.xdist_group(m)) for m in TABLES for f in TABLES[m][1]]
+CASES = [pytest.param(m, f, id=f"{m}-{f}") for m in TABLES for f in TABLES[m][1]]
 
 
 @partial(jax.jit, static_argnames=("make", "continuous"))

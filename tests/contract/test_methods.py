@@ -40,7 +40,7 @@ def run(method: Method, envs=None, **settings) -> Run:
     return Run(chunks, traces)
 
 
-@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in METHODS])
+@pytest.fixture(scope="module", params=METHODS)
 def method(request) -> Method:
     return METHODS[request.param]
 

@@ -260,6 +260,29 @@ def test_tampered_scores_a_changed_claim_and_missing_files_are_found(finished, t
     assert any("missing" in d for d in results.verify(tmp_path / "results", lambda name: ITEM))
 
 
+def test_rejudging_writes_what_todays_claims_say_and_keeps_scores_and_provenance(finished, tmp_path):
+    folder = results.publish(finished.folder, tmp_path / "results")
+    before, kept = results.read_json(folder / "verdict.json"), (folder / "scores.jsonl.gz").read_bytes()
+    text = replace(ITEM, claims=(replace(ITEM.claims[0], text="Put better."), *ITEM.claims[1:]))
+    assert any("Put better." in d for d in results.rejudge(tmp_path / "results", lambda name: text))
+    after = results.read_json(folder / "verdict.json")
+    assert results.verify(tmp_path / "results", lambda name: text) == []
+    assert after["claims"][0].pop("text") == "Put better." != before["claims"][0].pop("text")
+    assert after == before and (folder / "scores.jsonl.gz").read_bytes() == kept
+    assert results.rejudge(tmp_path / "results", lambda name: text) == []
+    (folder / "scores.jsonl.gz").write_bytes(scores.compressed(scores.Scores(())))
+    whole = (folder / "verdict.json").read_bytes()
+    assert "scores_sha256" in results.rejudge(tmp_path / "results", lambda name: ITEM)[0]
+    assert (folder / "verdict.json").read_bytes() == whole
+
+
+def test_a_stored_verdict_has_short_lists_and_the_same_content():
+    verdict = {"a": [1, -2.5e-07, None, True], "b": [{"c": ["x [1,\n2]", "  y"]}, []], "d": [[1, 2], [3]], "e": ["{"]}
+    text = results.written(verdict)
+    assert json.loads(text) == verdict and text.count("\n") == 14
+    assert ' "a": [1, -2.5e-07, null, true],' in text.splitlines()
+
+
 def test_a_smoke_run_cannot_be_published(tmp_path):
     runner.run(ITEM, "smoke", tmp_path / "run")
     with pytest.raises(UserError, match="smoke"):

@@ -29,16 +29,62 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(seeds, cases):
     generator, hits, repeats = np.random.default_rng(7), 0, 400
     for _ in range(repeats):
         strata = [generator.normal(size=seeds) for _ in range(cases)]
-        low, high = stats.bootstrap(strata, stats.iqm, generator, draws=1_000).interval()
+        low, high = stats.bootstrap(strata, "iqm", generator, draws=1_000).interval()
         hits += low <= 0 <= high
     assert 0.90 <= hits / repeats <= 0.99  # the plain percentile interval has 0.75 with 3 seeds, 0.88 with 5
 
 
 def test_strata_are_resampled_apart():
     easy, hard = np.full(5, 10.0), np.array([0.0, 1.0, 2.0, 3.0, 4.0])
-    draws = stats.bootstrap([easy, hard], stats.mean, np.random.default_rng(0)).draws
+    draws = stats.bootstrap([easy, hard], "mean", np.random.default_rng(0)).draws
     assert draws.min() >= 5.0
     assert draws.max() <= 7.0
+
+
+@pytest.mark.parametrize("statistic", ["iqm", "mean"])
+@pytest.mark.parametrize("sizes", [(7,), (3, 5, 5), (1, 4)])
+def test_every_draw_is_the_statistic_of_the_scores_that_its_rows_of_the_table_take(statistic, sizes):
+    generator, draws = np.random.default_rng(3), 200
+    strata = [generator.normal(size=n).round(1) for n in sizes]  # rounded: ties
+    found = stats.bootstrap(strata, statistic, np.random.default_rng(5), draws).draws
+    starts = np.random.default_rng(5).choice(draws, len(sizes), replace=False)
+    for d in range(draws):
+        rows = [
+            stats._counts(n, draws)[(start + d) % draws].astype(int) for n, start in zip(sizes, starts, strict=True)
+        ]
+        taken = np.concatenate([np.repeat(x, row) for x, row in zip(strata, rows, strict=True)])
+        assert found[d] == pytest.approx(float(stats.STATISTICS[statistic](taken)), abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 2, 30])
+def test_the_table_resamples_with_replacement(size):
+    table = stats._counts(size, 20_000)
+    assert (table.sum(1) == size).all() and table.min() >= 0
+    assert table.mean(0) == pytest.approx(np.ones(size), abs=0.05)
+    assert table.var(0) == pytest.approx(np.full(size, 1 - 1 / size), abs=0.06)  # multinomial
+    if size > 1:
+        assert np.cov(table[:, 0], table[:, 1])[0, 1] == pytest.approx(-1 / size, abs=0.03)
+
+
+def test_no_two_strata_of_a_draw_share_their_picks():
+    """The variance of a mean of equal strata falls with their number; with shared picks it would not fall at all."""
+    x = np.random.default_rng(0).normal(size=12)
+    one, nine = (stats.bootstrap([x] * k, "mean", np.random.default_rng(1)).draws.std() for k in (1, 9))
+    assert nine == pytest.approx(one / 3, rel=0.05)
+
+
+def test_draws_differ_without_pairs_and_agree_with_them():
+    x = [np.arange(8.0), np.arange(5.0)]
+    paired = stats.bootstrap_difference(x, x, "iqm", np.random.default_rng(0), paired=[True, True])
+    loose = stats.bootstrap_difference(x, x, "iqm", np.random.default_rng(0), paired=[False, False])
+    assert paired.interval() == (0.0, 0.0) and loose.interval()[0] < -1 < 1 < loose.interval()[1]
+
+
+def test_small_samples_are_drawn_more_often_and_large_ones_never_too_seldom():
+    least, most, together = stats.TO_DECIDE
+    few, some, many = ([np.zeros(n)] for n in (10, 500, 10**6))
+    assert [stats.affordable(stats.TO_DECIDE, x) for x in (few, some, many)] == [most, together // 500, least]
+    assert stats.affordable(stats.TO_DECIDE, some, some) == together // 1_000
 
 
 def test_pairing_removes_what_the_seeds_share():
@@ -46,23 +92,20 @@ def test_pairing_removes_what_the_seeds_share():
     shared = generator.normal(size=10) * 10
     first, second = [shared + 1 + generator.normal(size=10) * 0.1], [shared]
 
-    def difference(x, y):
-        return np.asarray(stats.mean(x) - stats.mean(y))
-
-    paired = stats.bootstrap_difference(first, second, difference, generator, paired=[True]).interval()
-    loose = stats.bootstrap_difference(first, second, difference, generator, paired=[False]).interval()
+    paired = stats.bootstrap_difference(first, second, "mean", generator, paired=[True]).interval()
+    loose = stats.bootstrap_difference(first, second, "mean", generator, paired=[False]).interval()
     assert paired[1] - paired[0] < 0.3 < 5 < loose[1] - loose[0]
 
 
 @pytest.mark.parametrize("strata", [[np.array([2.0])], [np.full(6, 2.0)], [np.full(3, 2.0), np.array([2.0])]])
 def test_scores_that_do_not_vary_have_a_degenerate_interval(strata):
-    assert stats.bootstrap(strata, stats.iqm, np.random.default_rng(0)).interval() == (2.0, 2.0)
+    assert stats.bootstrap(strata, "iqm", np.random.default_rng(0)).interval() == (2.0, 2.0)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(-3, 3), min_size=3, max_size=12), st.floats(-2, 2), st.sampled_from([0.8, 0.95, 0.99]))
 def test_the_p_value_says_whether_the_interval_leaves_the_edge(x, bar, confidence):
-    found = stats.bootstrap([np.array(x)], stats.iqm, np.random.default_rng(1), draws=2_000)
+    found = stats.bootstrap([np.array(x)], "iqm", np.random.default_rng(1), draws=2_000)
     low, high = found.interval(confidence)
     p = found.p_value(bar, np.inf)
     if p < (1 - confidence) * 0.98:  # the quantile interpolates between draws, the p-value counts them

@@ -87,7 +87,6 @@ def my_demos(tmp_path_factory, cache):
     return place / "my_demos"
 
 
-@pytest.mark.xdist_group("documentation")  # one process, so that a program compiles once
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_block_runs(page, cache, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)

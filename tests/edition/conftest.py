@@ -1,14 +1,10 @@
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from hostile import PAYLOAD
 
-from theodolite import cli
 from theodolite.commands.list import RESULTS
 from theodolite.edition import evidence, items, scaffold, site
-
-PAYLOAD = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}</textarea>&amp;]]>"
-"""What a hostile author would write."""
 
 
 @pytest.fixture(scope="session")
@@ -58,32 +54,3 @@ def hostile(example):
     text = text.replace('ask = "Does', f'ask = "{payload} Does').replace("The problem, and why", f"{payload}\n\nWhy")
     path.write_text(text.replace("The method in one", f"{payload} in one"), encoding="utf-8")
     return example
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory):
-    """A cache of the session's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("THEODOLITE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture
-def say(capfd):
-    """Run a command line in this process."""
-
-    def run(*argv) -> Said:
-        capfd.readouterr()
-        try:
-            code = cli.main([str(word) for word in argv])
-        except SystemExit as stop:
-            code = stop.code
-        return Said(code, *capfd.readouterr())
-
-    return run

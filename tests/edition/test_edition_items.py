@@ -6,7 +6,7 @@ import pytest
 
 from theodolite.claims import registry
 from theodolite.core.errors import UserError
-from theodolite.edition import items
+from theodolite.edition import evidence, items
 
 NEWSLETTER = {
     "an17": "image_parameterizations gail airl fundamental_uncertainty quantilizers local_preferences speed_prior "
@@ -36,6 +36,29 @@ def test_every_item_says_what_it_is(editions):
         assert item.system or item.kind == "news", item.path
         for question in item.questions:
             assert question.test or question.reason or question.claim, f"{item.path}: {question.id} has no test"
+
+
+def test_every_item_can_be_read_where_it_stands(editions):
+    """The addresses of two are not known to us, and none is better than a guess."""
+    without = {item.path for edition in editions for item in edition.items if not item.link}
+    assert without == {"an17/evil_genie", "an17/fli_grants"}
+
+
+def test_what_a_built_system_can_answer_is_answered(editions, systems):
+    """A question of an item whose system is built has a claim or says why not; those that wait are few and known."""
+    waiting = {
+        f"{item.path}#{question.id}"
+        for edition in editions
+        for item in edition.items
+        if evidence.systems_of(item, systems)
+        for question in item.questions
+        if not question.claim and not question.reason
+    }
+    assert waiting <= {
+        "an17/quantilizers#meta-advice",
+        "an17/local_preferences#bounded-optimiser",
+        "an17/ultimatum#game-theory-suffices",
+    }, waiting
 
 
 def test_the_three_lengths_are_three(editions):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import html5lib
 import pytest
-from conftest import PAYLOAD
+from hostile import PAYLOAD
 
 from theodolite.core.errors import UserError
 from theodolite.edition import evidence, items, site, text
@@ -142,6 +142,9 @@ def test_text_has_four_kinds_of_blocks_and_escapes_the_rest():
     formula = '<pre class="formula">f = &lt;g&gt;</pre>'
     assert html == f"<p>a <code>b&lt;c</code> d e</p>\n{formula}\n<ul><li>h − k</li><li>i &amp; j</li></ul>"
     assert str(text.inline('the expert\'s "word", -3 and a - b')) == "the expert’s “word”, −3 and a − b"
+    assert str(text.inline("ψ_GA, −log(1 - D) and -log D")) == "ψ<sub>GA</sub>, −log(1 − D) and −log D"
+    assert str(text.inline("my_demos, `a_b`, P_l(x), state-only")) == "my_demos, <code>a_b</code>, P_l(x), state-only"
+    assert "<script" not in str(text.inline("x_<script>, <b>_y"))
 
 
 def test_figures_shrink_and_keep_their_small_numbers():

@@ -69,8 +69,8 @@ def summary(returns: np.ndarray) -> Json:
     units = returns.mean(1) if len(returns) > 1 else returns[0]
     generator = np.random.default_rng(EVALUATION)
     found: Json = {"over": "seeds" if len(returns) > 1 else "episodes", "count": len(units)}
-    for name, statistic in (("mean", stats.mean), ("iqm", stats.iqm)):
-        bootstrap = stats.bootstrap([units], statistic, generator)
+    for name in ("mean", "iqm"):
+        bootstrap = stats.bootstrap([units], name, generator)
         found[name] = bootstrap.estimate
         found[f"{name}_interval"] = list(bootstrap.interval())
     return found

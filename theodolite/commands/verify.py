@@ -14,19 +14,22 @@ class Flags:
 
     results: str = str(RESULTS)
     """Folder of published results."""
+    rejudge: bool = False
+    """Write the verdicts that differ anew, after a change of a claim's text or of the judge; scores stay."""
 
 
 def main(argv: list[str]) -> int:
     """Compare, and print what differs."""
-    root = Path(parse(Flags, argv, "verify").results)
+    flags = parse(Flags, argv, "verify")
+    root = Path(flags.results)
     if not root.is_dir():
         raise UserError(f"{root} does not exist: expected a folder of published results. Name it with --results.")
     from theodolite.claims import registry
     from theodolite.core import results
 
     folders = results.stored(root)
-    differences = results.verify(root, registry.load)
+    differences = (results.rejudge if flags.rejudge else results.verify)(root, registry.load)
     for difference in differences:
         print(difference)
-    print(f"{len(folders)} stored verdicts, {len(differences)} differences")
-    return 1 if differences else 0
+    print(f"{len(folders)} stored verdicts, {len(differences)} differences{', written anew' * flags.rejudge}")
+    return 1 if differences and not flags.rejudge else 0

@@ -2,14 +2,14 @@
 
 A claim whose expectations are all supported is supported, all refuted: refuted, some of each: partly, else undecided.
 Several expectations of one claim share an error rate of 5% (Holm). Smoke runs are never judged. The draws of the
-bootstrap are seeded from the claim's id: the same scores give the same bytes.
+bootstrap of an expectation are seeded from the claim's id: the same scores give the same bytes.
 """
 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ def judge_claim(claim: Claim, scores: Scores, size: Size) -> Json:
 def estimate(claim: Claim, scores: Scores, arm: str, case: str) -> tuple[float, float, float] | None:
     """The estimate, lower and upper end that tables and figures show for an arm in a case; None without finite ones."""
     cell = _cells(claim, scores).get((arm, case))
-    found = _summary(claim, arm, {case: cell}) if cell else None
+    found = _summary(claim, {case: cell}) if cell else None
     return (found["estimate"], found["low"], found["high"]) if found and found["estimate"] is not None else None
 
 
@@ -90,18 +90,24 @@ def _values(cell: dict[int, float]) -> np.ndarray:
 
 def _arm(claim: Claim, cells: Cells, arm: str) -> Json:
     by_case = {case: cells[arm, case] for case in _in_order(claim, (c for a, c in cells if a == arm))}
-    rows = {case: _summary(claim, arm, {case: cell}) for case, cell in by_case.items()}
-    scores = {case: [cell[seed] for seed in sorted(cell)] for case, cell in by_case.items()}
-    return {**_summary(claim, arm, by_case), "cases": rows, "scores": scores}
+    rows = {case: _summary(claim, {case: cell}) for case, cell in by_case.items()}
+    return {**_summary(claim, by_case), "cases": rows}
 
 
-def _summary(claim: Claim, arm: str, by_case: dict[str, dict[int, float]]) -> Json:
-    strata = [_values(cell) for cell in by_case.values()]
+def _summary(claim: Claim, by_case: dict[str, dict[int, float]]) -> Json:
+    """What tables and figures show of some scores: the same for every claim that looks at them."""
+    estimate, low, high = _described(claim.statistic, tuple(_values(cell).tobytes() for cell in by_case.values()))
+    return {"estimate": estimate, "low": low, "high": high}
+
+
+@lru_cache(maxsize=8192)
+def _described(statistic: str, cells: tuple[bytes, ...]) -> tuple[float | None, float | None, float | None]:
+    strata = [np.frombuffer(cell) for cell in cells]
     if not np.isfinite(np.concatenate(strata)).all():
-        return {"estimate": None, "low": None, "high": None}
-    found = _resample(claim.statistic, strata, [], [], _generator(claim, arm, *by_case))
-    low, high = found.interval()
-    return {"estimate": found.estimate, "low": low, "high": high}
+        return None, None, None
+    draws = stats.affordable(stats.TO_SHOW, strata)
+    found = _resample(statistic, strata, [], [], draws, np.random.default_rng(0))
+    return found.estimate, *found.interval()
 
 
 def _paper_values(claim: Claim) -> Json:
@@ -134,30 +140,25 @@ def _question(claim: Claim, cells: Cells, expectation: Expectation) -> Question:
     unsound = [f"{a} on {c}" for a in arms for c in cases if not np.isfinite(_values(cells[a, c])).all()]
     if unsound:
         return Question(expectation, cases, seeds, None, None, f"scores that are not finite: {', '.join(unsound)}")
-    paired = [x.keys() == y.keys() for x, y in zip(first, second, strict=True)]
+    paired = [x.keys() == y.keys() for x, y in zip(first, second, strict=True)] if expectation.than else []
     ours, theirs = ([_values(cell) for cell in side] for side in (first, second if expectation.than else []))
     generator = _generator(claim, expectation.says, expectation.statistic or "", *cases)
-    found = _resample(expectation.statistic or claim.statistic, ours, theirs, paired, generator)
+    draws = stats.affordable(stats.TO_DECIDE, ours, theirs)
+    found = _resample(expectation.statistic or claim.statistic, ours, theirs, paired, draws, generator)
     few = not claim.exact and seeds < FEWEST_SEEDS
     obstacle = f"{seeds} seed{'s' * (seeds > 1)}; at least {FEWEST_SEEDS} are needed" if few else ""
     return Question(expectation, cases, seeds, found, _probability(expectation, ours, theirs), obstacle)
 
 
 def _resample(
-    statistic: str, first: list[np.ndarray], second: list[np.ndarray], paired: list[bool], generator: Any
+    statistic: str, first: list[np.ndarray], second: list[np.ndarray], paired: list[bool], draws: int, generator: Any
 ) -> stats.Bootstrap:
     """Bootstrap of an arm, or of the difference of two; extremes are facts about the seeds and get no interval."""
-    apply = stats.STATISTICS[statistic]
     if statistic in stats.FACTS:
+        apply = stats.STATISTICS[statistic]
         fact = float(apply(np.concatenate(first))) - (float(apply(np.concatenate(second))) if second else 0.0)
         return stats.Bootstrap(fact, np.full(1, fact), 0, 1.0)
-    if not second:
-        return stats.bootstrap(first, apply, generator)
-    return stats.bootstrap_difference(first, second, partial(_difference, apply), generator, paired=paired)
-
-
-def _difference(apply: stats.Statistic, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return np.asarray(apply(first) - apply(second))
+    return stats.bootstrap_difference(first, second, statistic, generator, draws, paired)
 
 
 def _probability(expectation: Expectation, first: list[np.ndarray], second: list[np.ndarray]) -> float | None:

@@ -8,9 +8,11 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +28,7 @@ from theodolite.core.scores import Scores, dumps
 PACKAGES = ("theodolite", "jax", "jaxlib", "numpy", "scipy", "equinox", "optax", "gymnasium", "envpool")
 TOLERANCE = 1e-6
 """Relative difference of two numbers that counts as equal when verdicts are recomputed on another machine."""
+PLAIN_LIST = re.compile(r'\[\n((?: *(?:"[^\n]*|[-+.\deE]+|null|true|false),?\n)+) *\]')
 
 
 def versions() -> dict[str, str]:
@@ -152,8 +155,16 @@ def publish(run_folder: Path, results_root: Path) -> Path:
     target = results_root / verdict["item"] / verdict["size"]
     write_bytes(target / "figure.svg", (run_folder / "figure.svg").read_bytes())
     write_bytes(target / "scores.jsonl.gz", score_files.compressed(scores))
-    write_text(target / "verdict.json", dumps(verdict, indent=1) + "\n")
+    write_text(target / "verdict.json", written(verdict))
     return target
+
+
+def written(verdict: Json) -> str:
+    """A verdict as it is stored: a field a line, a list of plain values on one."""
+    short = PLAIN_LIST.sub(
+        lambda found: f"[{' '.join(map(str.strip, found[1].splitlines()))}]", dumps(verdict, indent=1)
+    )
+    return f"{short}\n"
 
 
 def stored(results_root: Path) -> list[Path]:
@@ -168,13 +179,37 @@ def verify(results_root: Path, load: Callable[[str], Item]) -> list[str]:
 
     `load` turns a name such as an17/gail into its item.
     """
-    found = []
-    for folder in stored(results_root):
+    return each(results_root, lambda folder: list(differences(folder, load)))
+
+
+def each(results_root: Path, look: Callable[[Path], list[str]]) -> list[str]:
+    """What `look` says of every published folder, in order, its mistakes included; NumPy frees several threads."""
+
+    def said(folder: Path) -> list[str]:
         try:
-            found += [f"{folder}: {d}" for d in differences(folder, load)]
+            return [f"{folder}: {what}" for what in look(folder)]
         except UserError as error:
-            found.append(f"{folder}: {error}")
-    return found
+            return [f"{folder}: {error}"]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [what for found in pool.map(said, stored(results_root)) for what in found]
+
+
+def rejudge(results_root: Path, load: Callable[[str], Item]) -> list[str]:
+    """Give every published folder the verdict that its scores have today, after a change of a claim or of the judge.
+
+    Scores and provenance stay; returns what changed. Folders whose scores are not the judged ones are left alone.
+    """
+
+    def renew(folder: Path) -> list[str]:
+        changed = list(differences(folder, load))
+        old, found = read_json(folder / "verdict.json"), score_files.read(folder / "scores.jsonl.gz")
+        if found.digest() == old.get("scores_sha256") and not _misplaced(old, folder):
+            new = judge(load("/".join(folder.parts[-3:-1])), found, old["size"])
+            write_text(folder / "verdict.json", written({**new, **{k: v for k, v in old.items() if k not in new}}))
+        return changed
+
+    return each(results_root, renew)
 
 
 def differences(folder: Path, load: Callable[[str], Item]) -> Iterator[str]:
@@ -184,8 +219,7 @@ def differences(folder: Path, load: Callable[[str], Item]) -> Iterator[str]:
         UserError: a file cannot be read.
     """
     verdict = read_json(folder / "verdict.json")
-    edition, name, size = folder.parts[-3:]
-    if (verdict.get("item"), verdict.get("size")) != (f"{edition}/{name}", size):
+    if _misplaced(verdict, folder):
         yield f"the verdict is of {verdict.get('item')} at size {verdict.get('size')}"
         return
     if not (folder / "scores.jsonl.gz").exists():
@@ -195,7 +229,11 @@ def differences(folder: Path, load: Callable[[str], Item]) -> Iterator[str]:
     if found.digest() != verdict.get("scores_sha256"):
         yield "scores.jsonl.gz does not hold the scores that were judged: its scores_sha256 is not the stored one"
         return
-    yield from compare(verdict, judge(load(f"{edition}/{name}"), found, verdict["size"]))
+    yield from compare(verdict, judge(load("/".join(folder.parts[-3:-1])), found, verdict["size"]))
+
+
+def _misplaced(verdict: Json, folder: Path) -> bool:
+    return (verdict.get("item"), verdict.get("size")) != ("/".join(folder.parts[-3:-1]), folder.parts[-1])
 
 
 def compare(stored_verdict: Any, recomputed: Any, where: str = "") -> Iterator[str]:

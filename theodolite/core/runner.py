@@ -83,7 +83,7 @@ def finish(item: Item, folder: Path) -> Outcome:
     manifest = results.read_json(folder / "run.json")
     scores = score_files.read(folder / "scores.jsonl").sorted()
     verdict = {**judge(item, scores, manifest["size"]), **results.provenance(manifest)}
-    write_text(folder / "verdict.json", dumps(verdict, indent=1) + "\n")
+    write_text(folder / "verdict.json", results.written(verdict))
     if scores.rows:
         figures.save(item.figure(scores) if item.figure else figures.of_claims(item.claims, scores), folder / "figure")
     report.write(folder, item, verdict, scores)

@@ -37,7 +37,10 @@ def plain(value: Any) -> Any:
 
 def dumps(value: Any, indent: int | None = None) -> str:
     """Strict JSON."""
-    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    except (TypeError, ValueError):  # something that strict JSON does not know
+        return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,15 @@ class Scores:
 
     def sorted(self) -> "Scores":
         """The same rows in an order that does not depend on which job ended first."""
-        return Scores(tuple(sorted(self.rows, key=lambda r: (natural(r["case"]), r["arm"], r["seed"], dumps(r)))))
+        cases = {case: natural(case) for case in {r["case"] for r in self.rows}}
+        return Scores(tuple(sorted(self.rows, key=lambda r: (cases[r["case"]], r["arm"], r["seed"], dumps(r)))))
 
     def digest(self) -> str:
         """SHA-256 of the sorted rows, whatever the order in which they were written."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         return hashlib.sha256(_lines(self.sorted().rows)).hexdigest()
 
 

@@ -13,11 +13,20 @@ each stratum, never across, so that an easy case cannot stand in for a hard one.
     improvement          P(X > Y) + P(X = Y) / 2, averaged over cases
     Holm                 the k-th smallest of m p-values is tested at α / (m - k + 1), and the first failure stops
 
-Every draw comes from the generator that the caller passes. NumPy only.
+What a draw takes from a stratum of n scores is a row of one table for all strata of n, made from a fixed seed; the
+generator that the caller passes only says at which row each stratum begins, no two at the same. So the draws of one
+sample are as independent as ever, and a statistic of all of them is a product with the table, not a sort per draw:
+
+    mean     (Σ_k C_k x_k) / N, C_k the table's counts for stratum k
+    trimmed  x_1 + Σ_i (x_{i+1} - x_i) (N - g - clip(c_i, g, N - g)) / (N - 2g) over the pooled scores in ascending
+             order, c_i how many of the N drawn are among the first i, g those cut from each end
+
+NumPy only.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,11 +38,18 @@ Strata = Sequence[Scores]
 Statistic = Callable[[Float[np.ndarray, "*D N"]], Float[np.ndarray, "*D"]]
 
 DRAWS = 10_000
+TO_DECIDE = (10_000, 50_000, 10_000_000)
+"""Fewest and most draws of a decision, and about how many scores they take together: with 10,000 draws a p-value near
+the level depends on their luck by a tenth."""
+TO_SHOW = (2_000, 10_000, 3_000_000)
+"""The same for an interval that is only shown."""
 CONFIDENCE = 0.95
 FEWEST_FREEDOM = 5
 """With less, the bootstrap cannot reach its own tails and Student's t takes over."""
 MOST_SEEDS = 10_000
 """Beyond this, "more seeds would decide it" is no advice."""
+BLOCK = 200_000
+"""Scores that are drawn at a time."""
 
 
 def iqm(scores: Float[np.ndarray, "*D N"]) -> Float[np.ndarray, "*D"]:
@@ -104,43 +120,78 @@ class Bootstrap(NamedTuple):
         return float(min(1.0, 2 * special.stdtr(self.freedom, deviate / self.inflation)))
 
 
-def bootstrap(strata: Strata, statistic: Statistic, generator: np.random.Generator, draws: int = DRAWS) -> Bootstrap:
-    """A statistic of all scores, seeds resampled within each stratum."""
-    nothing = [np.zeros(0)] * len(strata)
-    return bootstrap_difference(strata, nothing, lambda first, _: statistic(first), generator, draws)
+def bootstrap(strata: Strata, statistic: str, generator: np.random.Generator, draws: int = DRAWS) -> Bootstrap:
+    """The "iqm" or "mean" of all scores, seeds resampled within each stratum."""
+    return bootstrap_difference(strata, [], statistic, generator, draws)
 
 
 def bootstrap_difference(
     first: Strata,
     second: Strata,
-    statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    statistic: str,
     generator: np.random.Generator,
     draws: int = DRAWS,
     paired: Sequence[bool] = (),
 ) -> Bootstrap:
-    """A statistic of two samples; where a stratum is `paired`, both sides keep the same seeds in every draw."""
-    paired = paired or [False] * len(first)
-    estimate = float(statistic(np.concatenate(list(first)), np.concatenate(list(second))))
+    """A statistic of one sample minus that of another; a `paired` stratum keeps the same seeds on both sides."""
+    paired = paired or [False] * len(second)
+    sides = [list(first), list(second)] if second else [list(first)]
+    values = [float(STATISTICS[statistic](np.concatenate(side))) for side in sides]
+    estimate = values[0] - sum(values[1:])
     independent = [*first, *(y for y, same in zip(second, paired, strict=True) if not same)]
     sizes = [len(x) for x in independent if len(x) > 1]
     if not sizes:
         return Bootstrap(estimate, np.full(1, estimate), 0, 1.0)
-    blocks = []
-    for start in range(0, draws, 1_000):
-        count = min(1_000, draws - start)
-        picks = [_pick(x, count, generator) for x in first]
-        other = [p if same else _pick(y, count, generator) for p, y, same in zip(picks, second, paired, strict=True)]
-        blocks.append(statistic(_take(first, picks), _take(second, other)))
+    count = len(first) + len(second)
+    starts = generator.choice(draws, count, replace=count > draws)
+    ours, theirs = starts[: len(first)], starts[len(first) :]
+    drawn = _draws(first, ours, statistic, draws)
+    if second:
+        drawn -= _draws(second, np.where(paired, ours, theirs), statistic, draws)
     n = float(np.mean(sizes))
-    return Bootstrap(estimate, np.concatenate(blocks), sum(sizes) - len(sizes), math.sqrt(n / (n - 1)))
+    return Bootstrap(estimate, drawn, sum(sizes) - len(sizes), math.sqrt(n / (n - 1)))
 
 
-def _pick(stratum: Scores, count: int, generator: np.random.Generator) -> Int[np.ndarray, "D _"]:
-    return generator.integers(len(stratum), size=(count, len(stratum))) if len(stratum) else np.zeros((count, 0), int)
+def affordable(limits: tuple[int, int, int], *samples: Strata) -> int:
+    """As many draws of these samples as the limits allow."""
+    least, most, together = limits
+    return max(least, min(most, together // max(1, sum(len(x) for strata in samples for x in strata))))
 
 
-def _take(strata: Strata, picks: Sequence[Int[np.ndarray, "_ _"]]) -> Float[np.ndarray, "_ _"]:
-    return np.concatenate([x[p] for x, p in zip(strata, picks, strict=True)], axis=-1)
+def _draws(strata: Strata, starts: Int[np.ndarray, " K"], statistic: str, draws: int) -> Float[np.ndarray, " D"]:
+    """The statistic of every draw, the picks of each stratum read from its row of the table on."""
+    pooled = np.concatenate(list(strata))
+    if statistic == "mean":
+        moved = np.zeros(draws)
+        for size in sorted({len(x) for x in strata}):
+            same = [(x - x[0], start) for x, start in zip(strata, starts, strict=True) if len(x) == size]
+            sums = _counts(size, draws) @ np.stack([x for x, _ in same], axis=1)
+            moved += sum(np.roll(column, -start) for column, (_, start) in zip(sums.T, same, strict=True))
+        if not moved.any():
+            return np.full(draws, mean(pooled))
+        level = sum(len(x) * x[0] for x in strata)
+        return np.clip((level + moved) / len(pooled), pooled.min(), pooled.max())
+    order = np.argsort(pooled, kind="stable")
+    steps, total, cut = np.diff(pooled[order]), len(pooled), len(pooled) // 4
+    found, block = [], max(1, BLOCK // total)
+    for begin in range(0, draws, block):
+        rows = np.arange(begin, min(begin + block, draws))
+        counts = [_counts(len(x), draws)[(rows + s) % draws] for x, s in zip(strata, starts, strict=True)]
+        reached = np.cumsum(np.concatenate(counts, axis=1)[:, order[:-1]], axis=1)
+        found.append((total - cut - np.clip(reached, cut, total - cut)) @ steps)
+    return np.clip(pooled[order[0]] + np.concatenate(found) / (total - 2 * cut), pooled.min(), pooled.max())
+
+
+@lru_cache(maxsize=12)
+def _counts(size: int, draws: int) -> Float[np.ndarray, "D N"]:
+    """How often each of `size` scores is taken in each draw; the same table for the same two numbers."""
+    generator, rows = np.random.default_rng((size, draws)), max(1, BLOCK // size)
+    blocks = []
+    for begin in range(0, draws, rows):
+        count = min(rows, draws - begin)
+        picks = generator.integers(size, size=(count, size)) + size * np.arange(count)[:, None]
+        blocks.append(np.bincount(picks.ravel(), minlength=count * size).reshape(count, size).astype(np.float32))
+    return np.concatenate(blocks)
 
 
 def probability_of_improvement(first: Strata, second: Strata) -> float:

@@ -56,7 +56,7 @@ def files(module: str, root: Path = PACKAGE.parent) -> tuple[str, ...]:
         if path is None or path in seen:
             continue
         seen.add(path)
-        waiting += _imports(path)
+        waiting += _imports(path.read_text(encoding="utf-8"))
     found = sorted(path.relative_to(root).as_posix() for path in seen)
     return tuple(p for p in found if p.split("/")[1].removesuffix(".py") not in NOT_COUNTED and "__init__" not in p)
 
@@ -68,9 +68,10 @@ def _path(module: str, root: Path) -> Path | None:
     return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
 
 
-def _imports(path: Path) -> list[str]:
+@cache
+def _imports(source: str) -> list[str]:
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -79,10 +80,17 @@ def _imports(path: Path) -> list[str]:
 
 
 def _differs(root: Path, commit: str, path: str) -> bool:
-    before = _git(root, "show", f"{commit}:{path}")
-    return before is None or _meaning(before) != _meaning((root / path).read_text(encoding="utf-8"))
+    before, now = _before(root, commit, path), (root / path).read_text(encoding="utf-8")
+    return before is None or (before != now and _meaning(before) != _meaning(now))
 
 
+@cache
+def _before(root: Path, commit: str, path: str) -> str | None:
+    """A file of a commit, which never changes."""
+    return _git(root, "show", f"{commit}:{path}")
+
+
+@cache
 def _meaning(source: str) -> str:
     """What of a file can change a result: its syntax tree without docstrings."""
     try:

@@ -132,6 +132,11 @@ class Site:
                 found.append((target, title))
         return found
 
+    def page_of(self, system: str, here: Item) -> str:
+        """The address, from an item's page, of the page that shows a system; empty if it is the same."""
+        home = self.owner[system]
+        return "" if system in here.systems else f"../{home.path}.html"
+
     def of(self, item: Item) -> list[System]:
         """The built systems of an item."""
         return evidence.systems_of(item, self.systems)

@@ -13,9 +13,11 @@ TYPE = (
     (re.compile(r"(?<=\w)'(?=\w)|(?<=s)'(?=\s)"), "’"),
     (re.compile(r'(^|(?<=[\s(]))"'), "“"),
     (re.compile(r'"'), "”"),
-    (re.compile(r"(?<![\w)])-(?=\d)|(?<= )-(?= )"), "−"),
+    (re.compile(r"(?<![\w)\-])-(?=[^\W_])|(?<= )-(?= )"), "−"),
 )
 """What a keyboard writes, as a printer sets it; not in code and formulas."""
+INDEX = re.compile(r"(?<![^\W_])([^\W\d_])_([^\W_]+)(?![\w(])")
+"""One letter with an index, such as ρ_π, in running text."""
 WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 
 
@@ -43,10 +45,18 @@ def inline(text: str) -> Any:
     from markupsafe import Markup
 
     pieces = CODE.split(" ".join(text.split()))
-    marked = (
-        Markup("<code>{}</code>").format(p) if i % 2 else Markup("{}").format(_set(p)) for i, p in enumerate(pieces)
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else _indexed(p) for i, p in enumerate(pieces))
+
+
+def _indexed(words: str) -> Any:
+    """Running text with its indices set low."""
+    from markupsafe import Markup
+
+    before, *found = INDEX.split(_set(words))
+    triples = zip(found[::3], found[1::3], found[2::3], strict=True)
+    return Markup("{}").format(before) + Markup("").join(
+        Markup("{}<sub>{}</sub>{}").format(letter, index, after) for letter, index, after in triples
     )
-    return Markup("").join(marked)
 
 
 def _set(words: str) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from theodolite.core import compile_cache, results
 from theodolite.core.claim import Item
-from theodolite.core.errors import UserError
 from theodolite.core.files import write_text
 from theodolite.edition import freshness
 
@@ -19,19 +18,17 @@ JUDGES = ("claim", "judge", "results", "scores", "stats")
 
 def differences(root: Path, load: Callable[[str], Item]) -> list[str]:
     """Where published verdicts are not what their scores and today's claims say; empty when all agree."""
-    found = []
-    for folder in results.stored(root):
+
+    def look(folder: Path) -> list[str]:
         note = _note(folder)
         if note is not None and note.exists():
-            continue
-        try:
-            new = [f"{folder}: {d}" for d in results.differences(folder, load)]
-        except UserError as error:
-            new = [f"{folder}: {error}"]
-        if not new and note is not None:
+            return []
+        found = list(results.differences(folder, load))
+        if not found and note is not None:
             write_text(note, "")
-        found += new
-    return found
+        return found
+
+    return results.each(root, look)
 
 
 def _note(folder: Path) -> Path | None:

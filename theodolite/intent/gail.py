@@ -52,6 +52,8 @@ REWARD_MAPS = {
     "fairl": lambda z: -z * jnp.exp(jnp.clip(z, -10, 10)),  # forward KL (Ghasemipour et al. 2020)
 }
 
+ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+
 
 @config
 class Config:
@@ -78,7 +80,9 @@ class Config:
     replay: int = 0
     """Newest policy pairs of earlier rounds that D goes on learning from beside the present round's."""
     hidden: tuple[int, ...] = (100, 100)
-    """Widths of D's tanh layers."""
+    """Widths of D's hidden layers."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Of the hidden layers; relu tells pairs apart that lie far from the expert's, where tanh is flat."""
 
     def __post_init__(self):
         require(
@@ -93,6 +97,7 @@ class Config:
             gradient_penalty=optional(non_negative),
             replay=non_negative,
             hidden=sizes(),
+            activation=one_of(*ACTIVATIONS),
         )
         if self.absorbing and self.discount == 1:
             raise UserError("discount = 1.0: must be < 1 with absorbing, where an end is paid γ/(1-γ) rewards.")
@@ -174,7 +179,8 @@ def init(c: Config, learner: Agent, expert: demos.Transitions, key: PRNGKey, spa
     x = features(c, expert.rows, discrete)
     outputs = space.action.num if isinstance(space.action, Discrete) and c.inputs == "obs_action" else 1
     widths = (x.shape[-1] + c.absorbing, *c.hidden, outputs)
-    net = nets.mlp(net_key, widths, hidden=nets.glorot(1.0), head=nets.glorot(0.0))
+    activation = ACTIVATIONS[c.activation]
+    net = nets.mlp(net_key, widths, hidden=nets.glorot(1.0), head=nets.glorot(0.0), activation=activation)
     discriminator = Discriminator(net, normalise.moments_of(x, expert.count))
     empty = jax.tree.map(lambda a: jnp.zeros((c.replay, *a.shape[1:]), a.dtype), expert.rows)
     opt = optim.adam(c.learning_rate).init(net)
