@@ -8,7 +8,7 @@ import urllib.request
 
 import numpy as np
 import pytest
-from conftest import TINY
+from commandline import TINY
 
 import theodolite
 from theodolite import cli

@@ -1,30 +1,12 @@
 """The page in a real browser, by mouse and by keyboard: Debian's Chromium, headless, driven by Playwright."""
 
-import os
 import re
-import shutil
+from importlib.resources import files
 
 import pytest
 from serving import serving, subject
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
-if BROWSER is None and not os.environ.get("CI"):  # where everything is checked, its absence is a failure
-    pytest.skip("no Chromium is installed", allow_module_level=True)
-
 pytestmark = pytest.mark.xdist_group("browser")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    from playwright.sync_api import sync_playwright
-
-    assert BROWSER, "Chromium is missing"
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +182,16 @@ def test_a_monster_moves_with_the_steps(opened):
         before = hunter.get_attribute("transform")
         page.fill("#step", page.get_attribute("#step", "max"))
         assert hunter.get_attribute("transform") != before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_before_and_after_a_question(opened, ten, scheme):
+    page = opened(ten, color_scheme=scheme, bypass_csp=True)
+    page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
+    for asked in (False, True):
+        if asked:
+            click(page, (0, 3))
+            answer(page)
+        page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
+        found = page.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
+        assert [(v["impact"], v["id"], v["nodes"][0]["target"]) for v in found if v["impact"] != "minor"] == []
