@@ -8,7 +8,7 @@ import urllib.request
 
 import numpy as np
 import pytest
-from commandline import TINY
+from conftest import TINY
 
 import theodolite
 from theodolite import cli

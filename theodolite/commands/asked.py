@@ -96,7 +96,7 @@ def _in_world(flags: "Flags", trained: "Trained", env: str) -> Subject:
     action = np.asarray(trained.agent.mode(trained.state(flags.seed), jnp.asarray(told.obs)))
     agent = contrastive.follow(told.world, told.reward, action.astype(int))
     limit = trained.manifest["env_options"].get("max_episode_steps", worlds.LIMITS[env])
-    about = f"the policy of {trained.manifest['method']} in {Path(flags.agent).name},"
+    about = f"{trained.manifest['method']} (the run {Path(flags.agent).name})"
     return Subject(told.world, agent, int(limit), _command(flags), about)
 
 
