@@ -76,6 +76,23 @@ class World(NamedTuple):
     things: dict[str, Bool[np.ndarray, "X Y"]]
     """Thing to the cells that it occupies."""
     slip: float
+    initial: Float[np.ndarray, " S"] | None = None
+    """Where it starts, if that is random; `start` is then the likeliest state."""
+    names: dict[tuple[int, int], str] | None = None
+    """What cells are called, if not by their coordinates."""
+    beside: Bool[np.ndarray, "X Y X Y"] | None = None
+    """Which cells are a step apart, if not those that touch."""
+
+    @property
+    def begin(self) -> Float[np.ndarray, " S"]:
+        """The distribution of the first state."""
+        return np.eye(len(self.cells))[self.start] if self.initial is None else self.initial
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the map."""
+        width, height = next(iter(self.things.values())).shape
+        return width, height
 
     @property
     def over(self) -> Bool[np.ndarray, " S"]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from theodolite.core.env import Box, Env, JaxEnvs, auto_reset, clip_actions, time_limit
 from theodolite.core.errors import UserError, nearest, needs_extra, unknown
 from theodolite.core.host import HostEnv
-from theodolite.envs import classic, maze, probes, swimmer
+from theodolite.envs import classic, maze, probes, swimmer, world_env, worlds
 
 
 class Task(NamedTuple):
@@ -43,6 +43,7 @@ TASKS = {
     "PointMaze-WayRight-v1": Task(partial(maze.point_maze, way="right", velocity=True), 100),
     "LinkSwimmer-v0": Task(swimmer.swimmer, 100),
     "LinkSwimmer-SwappedDrag-v0": Task(partial(swimmer.swimmer, tangential=2.0, normal=1.0), 100),
+    **{id: Task(world_env.maker(id), limit) for id, limit in worlds.LIMITS.items()},
     "Probe-ConstantValue-v0": Task(probes.constant_value, None),
     "Probe-ValueFromObservation-v0": Task(probes.value_from_observation, None),
     "Probe-Discounting-v0": Task(probes.discounting, None),

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
+from scipy.sparse.linalg import spsolve
 
 from theodolite.core.claim import Paper
 from theodolite.core.errors import UserError
-from theodolite.envs.grids import World
+from theodolite.envs.grids import GOAL, TRAP, World
 from theodolite.interpret.questions import Cond, Question, Step, Vocabulary
 
 PAPER = Paper(
@@ -57,8 +58,10 @@ class Consequences(NamedTuple):
     """How often each outcome is arrived at."""
     ever: dict[str, float]
     """With what probability it is at all."""
+    worth: dict[str, float]
+    """What the agent is paid at them."""
     unfinished: float
-    """Probability that neither an ending nor the end of the plan was reached."""
+    """Probability that no ending was reached."""
 
 
 def q_values(
@@ -91,11 +94,27 @@ def followed(world: World, policy: Int[np.ndarray, " S"]) -> sparse.csr_array:
     return matrix[np.arange(len(policy)) * len(world.actions) + policy]
 
 
+def follow(world: World, reward: Float[np.ndarray, " S"], policy: Int[np.ndarray, " S"]) -> Agent:
+    """The agent of a given policy, such as a trained network's, whose Q is what following it further is worth."""
+    matrix = followed(world, policy)
+    going = sparse.diags_array((~world.over).astype(float))
+    system = (sparse.eye_array(len(reward)) - DISCOUNT * going @ matrix).tocsc()
+    value = spsolve(system, going @ (matrix @ reward))
+    q = (world.transition @ (reward + DISCOUNT * value)).reshape(len(reward), len(world.actions))
+    q[world.over] = 0.0
+    return Agent(reward, q, policy)
+
+
+def named(world: World, state: int) -> str:
+    """Where a state is, in words."""
+    x, y = world.cells[state].tolist()
+    return f"({x}, {y})" if world.names is None else world.names[x, y]
+
+
 def vocabulary(world: World) -> Vocabulary:
     """What can be said about a world."""
-    shape = world.things["wall"].shape
     things = [thing for thing, cells in world.things.items() if cells.any()]
-    return Vocabulary(world.actions, (*things, *["monster"] * bool((world.monsters >= 0).any())), shape)
+    return Vocabulary(world.actions, (*things, *["monster"] * bool((world.monsters >= 0).any())), world.shape)
 
 
 def states_of(world: World, cond: Cond, action: str = "") -> States:
@@ -109,21 +128,27 @@ def states_of(world: World, cond: Cond, action: str = "") -> States:
     within = 1 if cond.kind == "near" else 0
     if cond.place == "monster":
         return ~world.over & (np.abs(world.cells - world.monsters).sum(1) <= within)
-    shape = world.things["wall"].shape
-    grid = np.zeros(shape, bool)
+    grid = np.zeros(world.shape, bool)
     if isinstance(cond.place, tuple):
         grid[cond.place] = True
     else:
         grid |= world.things[str(cond.place)]
-    x, y = np.indices(shape)
-    distance = np.stack([np.abs(x - i) + np.abs(y - j) for i, j in np.argwhere(grid)] or [x + 99]).min(0)
-    wanted = distance == 1 if cond.kind == "near" else distance == 0
+    wanted = beside(world, grid) if cond.kind == "near" else grid
     found = ~world.over & wanted[world.cells[:, 0], world.cells[:, 1]]
-    if cond.kind != "near" and grid[world.things["goal"]].any():
-        found |= world.events["reach the goal"]
+    if cond.kind != "near" and GOAL in world.events and grid[world.things["goal"]].any():
+        found |= world.events[GOAL]
     if cond.kind != "near" and cond.place == "trap":
-        found |= world.events["fall into a trap"]
+        found |= world.events[TRAP]
     return found
+
+
+def beside(world: World, grid: Bool[np.ndarray, "X Y"]) -> Bool[np.ndarray, "X Y"]:
+    """The cells outside some cells that are a step away from one of them."""
+    if world.beside is not None:
+        return ~grid & world.beside[:, :, grid].any(-1)
+    x, y = np.indices(world.shape)
+    distance = np.stack([np.abs(x - i) + np.abs(y - j) for i, j in np.argwhere(grid)] or [x + 99]).min(0)
+    return distance == 1
 
 
 def phases(world: World, agent: Agent, question: Question) -> list[Phase]:
@@ -169,7 +194,7 @@ def _phase(
 
 def first_met(world: World, agent: Agent, when: Cond | None) -> Float[np.ndarray, " S"]:
     """Probability of each state in which the agent first meets a condition; sums to the probability that it does."""
-    start = np.eye(len(agent.policy))[world.start]
+    start = world.begin
     if when is None:
         return start
     there = states_of(world, when)
@@ -222,7 +247,8 @@ def consequences(
         ever[name] = (
             counts[name] if final else float(propagate(world, plan, agent, start, horizon, mask)[0][mask].sum())
         )
-    return Consequences(counts, ever, going)
+    worth = {name: float(arrived[mask] @ agent.reward[mask]) for name, mask in world.events.items()}
+    return Consequences(counts, ever, worth, going)
 
 
 def values(world: World, agent: Agent) -> dict[str, float]:
@@ -230,28 +256,31 @@ def values(world: World, agent: Agent) -> dict[str, float]:
     return {name: float(agent.reward[mask].mean()) if mask.any() else 0.0 for name, mask in world.events.items()}
 
 
-def path(world: World, plan: list[Phase], agent: Agent, start: int, horizon: int = HORIZON) -> list[int]:
-    """States along the most probable transitions."""
-    every, k, found = [*plan, Phase(agent.policy, None)], 0, [start]
+def track(world: World, plan: list[Phase], agent: Agent, start: int, horizon: int = HORIZON) -> list[tuple[int, int]]:
+    """States along the most probable transitions, each with the action taken there; -1 in the last."""
+    every, k, s = [*plan, Phase(agent.policy, None)], 0, start
+    found: list[tuple[int, int]] = []
     matrix: Any = world.transition
     for _ in range(horizon):
-        s = found[-1]
         while k < len(plan) and (until := every[k].until) is not None and until[s]:
             k += 1
         if world.over[s]:
             break
-        row = matrix[[s * len(world.actions) + every[k].policy[s]]].toarray()[0]
+        action = int(every[k].policy[s])
+        found.append((s, action))
+        s = int(matrix[[s * len(world.actions) + action]].toarray()[0].argmax())
         k += every[k].single
-        found.append(int(row.argmax()))
-    return found
+    return [*found, (s, -1)]
 
 
 def most_probable(world: World, plan: list[Phase], agent: Agent, start: int, horizon: int = HORIZON) -> Consequences:
     """The paper's consequences: those of the most probable path."""
-    along = np.array(path(world, plan, agent, start, horizon)[1:], int)
+    along = np.array([s for s, _ in track(world, plan, agent, start, horizon)][1:], int)
     counts = {name: float(mask[along].sum()) for name, mask in world.events.items()}
     ended = bool(len(along)) and bool(world.over[along[-1]])
-    return Consequences(counts, {name: min(1.0, n) for name, n in counts.items()}, float(not ended))
+    ever = {name: min(1.0, n) for name, n in counts.items()}
+    worth = {name: float(agent.reward[along] @ mask[along]) for name, mask in world.events.items()}
+    return Consequences(counts, ever, worth, float(not ended))
 
 
 def printed_foil(
@@ -291,16 +320,25 @@ class Answer(NamedTuple):
     """Probability that the agent meets the situation at all."""
     cell: tuple[int, int]
     """Where it most probably does."""
+    surely: float
+    """How probable that place is, given that it does."""
     action: str
     """What it does there."""
     fact: Consequences
     foil: Consequences
     contributions: dict[str, float]
-    """Value times the difference of counts; their sum is the difference of the returns."""
+    """What the foil is paid at each outcome less what the fact is; their sum is the difference of the returns."""
     returns: tuple[float, float]
     """Of fact and foil."""
-    paths: tuple[list[int], list[int]]
+    tracks: tuple[list[tuple[int, int]], list[tuple[int, int]]]
+    """The most probable states and actions of fact and foil."""
     horizon: int
+
+    @property
+    def paths(self) -> tuple[list[int], list[int]]:
+        """Their states."""
+        fact, foil = ([s for s, _ in track] for track in self.tracks)
+        return fact, foil
 
 
 def answer(world: World, agent: Agent, question: Question, horizon: int = HORIZON) -> Answer:
@@ -313,26 +351,27 @@ def answer(world: World, agent: Agent, question: Question, horizon: int = HORIZO
     reached = float(met.sum())
     if reached < 1e-6:
         raise UserError(
-            f"I never come to be {question.when}: starting at {tuple(world.cells[world.start].tolist())}, the "
-            "probability is 0. Ask about a place on my way, or start me elsewhere with --start."
+            f"I never come to be {question.when}: starting at {named(world, world.start)}, the probability is 0. "
+            "Ask about a place on my way, or start me elsewhere."
         )
     where = int(met.argmax())
     plan = phases(world, agent, question)
     fact, foil = (consequences(world, p, agent, met / reached, horizon) for p in ([], plan))
-    worth = values(world, agent)
-    contributions = {o: worth[o] * (foil.counts[o] - fact.counts[o]) for o in worth}
-    own, other = (sum(worth[o] * found.counts[o] for o in worth) for found in (fact, foil))
-    paths = path(world, [], agent, where, horizon), path(world, plan, agent, where, horizon)
+    contributions = {o: foil.worth[o] - fact.worth[o] for o in fact.worth}
+    own, other = (sum(found.worth.values()) for found in (fact, foil))
+    tracks = track(world, [], agent, where, horizon), track(world, plan, agent, where, horizon)
     x, y = world.cells[where].tolist()
+    here = (world.cells == (x, y)).all(1)
+    surely = float(met[here].sum()) / reached
     action = world.actions[int(agent.policy[where])]
-    return Answer(question, reached, (x, y), action, fact, foil, contributions, (own, other), paths, horizon)
+    return Answer(question, reached, (x, y), surely, action, fact, foil, contributions, (own, other), tracks, horizon)
 
 
 def as_json(world: World, found: Answer) -> dict[str, Any]:
     """The answer as plain data."""
     return {
         "question": found.question.text, "plan": [str(step) for step in found.question.steps],
-        "cell": list(found.cell), "reached": found.reached, "action": found.action,
+        "cell": list(found.cell), "cell_probability": found.surely, "reached": found.reached, "action": found.action,
         "outcomes": [
             {"name": o, "fact": found.fact.ever[o], "foil": found.foil.ever[o], "fact_count": found.fact.counts[o],
              "foil_count": found.foil.counts[o], "contribution": found.contributions[o]} for o in found.contributions

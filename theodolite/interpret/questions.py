@@ -6,7 +6,7 @@
     STEP     := ACTION [N times | until COND]  |  avoid COND [until COND]  |  go to PLACE [through PLACE]
     WHEN     := at PLACE | near THING | in THING | when COND | whenever COND
     COND     := at PLACE | near THING | next to THING | in THING | wall | not COND | COND and COND
-    PLACE    := (x, y) | THING
+    PLACE    := (x, y) | THING           "the region" is a thing where the asker has marked one
 
 "Near" is a neighbouring cell. "Until wall" holds where the action would not move. Words that are not known raise an
 error which lists what can be said; nothing is guessed.
@@ -19,6 +19,8 @@ from theodolite.core.errors import UserError, nearest
 
 FILLERS = {"the", "a", "an", "please", "just", "i", "me", "go", "walk", "move", "step", "steps"}
 """Left out, except where "go to" and "go through" need their go."""
+LONGEST, MOST_STEPS = 300, 12
+"""Characters of a question and steps of a plan at most."""
 PATTERN = re.compile(r"\(\s*\d+\s*,\s*\d+\s*\)|[a-z0-9'-]+|\S")
 
 
@@ -71,7 +73,9 @@ class Question(NamedTuple):
 
 def said(place: tuple[int, int] | str | None) -> str:
     """A place in words."""
-    return f"({place[0]}, {place[1]})" if isinstance(place, tuple) else f"the {place}"
+    if isinstance(place, tuple):
+        return f"({place[0]}, {place[1]})"
+    return str(place) if str(place)[-1:].isdigit() else f"the {place}"
 
 
 class Vocabulary(NamedTuple):
@@ -79,18 +83,26 @@ class Vocabulary(NamedTuple):
 
     actions: tuple[str, ...]
     things: tuple[str, ...]
-    size: tuple[int, int]
+    size: tuple[int, int] | None
+    """Of the map; None if there is none, and then there are neither coordinates nor walls."""
+
+    def examples(self) -> tuple[str, ...]:
+        """Questions that can be asked."""
+        first, thing, goal = self.actions[0], said(self.things[0]), said(self.things[-1])
+        other = self.actions[1 % len(self.actions)]
+        place = "(1, 2)" if self.size is not None and not goal[-1:].isdigit() else goal
+        wall = "wall" if self.size is not None else f"in {thing}"
+        return (
+            f"why not {other} until {wall} then {first}?", f"why {first} instead of {other} near {thing}?",
+            f"why not avoid {thing}?", f"what if you go to {place}?", f"why go through {thing}?",
+        )  # fmt: skip
 
     def help(self) -> str:
         """What can be asked."""
-        return (
-            f"Actions: {', '.join(self.actions)}. Things: {', '.join(self.things)}. Places: (x, y) up to "
-            f"({self.size[0] - 1}, {self.size[1] - 1}), or things. For example: "
-            f'"why not {self.actions[1]} until wall then {self.actions[0]}?", '
-            f'"why {self.actions[0]} instead of {self.actions[1]} near the {self.things[0]}?", '
-            f'"why not avoid the {self.things[0]}?", "what if you go to (1, 2)?", "why go through the '
-            f'{self.things[0]}?"'
-        )
+        places = "things" if self.size is None else f"(x, y) up to ({self.size[0] - 1}, {self.size[1] - 1}), or things"
+        asked = ", ".join(f'"{one}"' for one in self.examples())
+        actions, things = ", ".join(self.actions), ", ".join(self.things)
+        return f"Actions: {actions}. Things: {things}. Places: {places}. For example: {asked}"
 
 
 def parse(text: str, words: Vocabulary) -> Question:
@@ -99,6 +111,8 @@ def parse(text: str, words: Vocabulary) -> Question:
     Raises:
         UserError: a word or form that is not known, and what can be said instead.
     """
+    if len(text) > LONGEST:
+        raise UserError(f"the question has {len(text)} characters: at most {LONGEST} are read. {words.help()}")
     reader = _Reader(text, words)
     question = reader.question()
     if reader.left:
@@ -156,6 +170,8 @@ class _Reader:
         steps = list(self.step())
         while self.take("then") or self.take("and", "then"):
             steps += self.step()
+        if len(steps) > MOST_STEPS:
+            self.fail(f"a plan of {len(steps)} steps is too long; at most {MOST_STEPS} are followed")
         when, always = self.when()
         if always and (len(steps) > 1 or steps[0].kind != "do" or steps[0].until):
             self.fail('"whenever" goes with one action alone')
@@ -173,7 +189,7 @@ class _Reader:
         action = self.action()
         if self.take("until"):
             return (Step("do", action, until=self.cond()),)
-        if self.left and self.left[0].isdigit():
+        if self.left and self.left[0].isdecimal():
             times = int(self.left.pop(0))
             _ = self.take("times") or self.take("time")
             if not 1 <= times <= 100:
@@ -204,7 +220,7 @@ class _Reader:
             return Cond("near", self.place())
         if self.take("in"):
             return Cond("in", self.place())
-        if not bare and (self.take("wall") or self.take("blocked")):
+        if not bare and self.words.size is not None and (self.take("wall") or self.take("blocked")):
             return Cond("wall")
         if bare or (self.left and (self.left[0] in self.words.things or self.left[0].startswith("("))):
             place = self.place()
@@ -224,7 +240,10 @@ class _Reader:
         word = self.left.pop(0)
         if word.startswith("(") and word.endswith(")"):
             x, y = (int(v) for v in word[1:-1].split(","))
-            if x >= self.words.size[0] or y >= self.words.size[1]:
+            size = self.words.size
+            if size is None:
+                self.fail(f"there is no map to find ({x}, {y}) on")
+            elif x >= size[0] or y >= size[1]:
                 self.fail(f"the place ({x}, {y}) is off the map")
             return x, y
         single = word.removesuffix("s") if word.removesuffix("s") in self.words.things else word
