@@ -6,8 +6,6 @@ from importlib.resources import files
 import pytest
 from serving import serving, subject
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 @pytest.fixture(scope="module")
 def ten():
