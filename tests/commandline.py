@@ -6,6 +6,9 @@ import pytest
 
 from theodolite import cli
 
+TINY = ("--rollout", "8", "--num-envs", "4", "--hidden", "8", "--epochs", "1", "--minibatches", "1")
+"""Flags that make PPO small."""
+
 
 class Said(NamedTuple):
     code: int

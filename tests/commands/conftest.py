@@ -1,9 +1,7 @@
 import pytest
+from commandline import TINY
 
 from theodolite import cli
-
-TINY = ("--rollout", "8", "--num-envs", "4", "--hidden", "8", "--epochs", "1", "--minibatches", "1")
-"""Flags that make PPO small."""
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from functools import partial
 
 import numpy as np
 import pytest
-from conftest import TINY
+from commandline import TINY
 
 import theodolite
 from theodolite import cli
@@ -99,7 +100,8 @@ def test_a_run_with_an_outcome_function_is_asked_by_rollouts(say, trained):
 def serve(*words):
     """The command in a process of its own, once it serves, and its address."""
     command = [sys.executable, "-m", "theodolite.cli", "ask", *words, "--serve"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell's background jobs ignore
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     return process, process.stdout.readline().split()[0]
 
 
@@ -113,6 +115,9 @@ def test_the_page_is_served_until_ctrl_c_and_ends_well(say, cliff_run):
         assert "cannot be used" in taken.err and "--port 0" in taken.err
     finally:
         process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    try:
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert (process.returncode, err) == (0, "")
     assert out.strip() == "The page is closed."

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import TINY
+from commandline import TINY
 
 import theodolite
 from theodolite import cli

@@ -4,7 +4,7 @@ import gymnasium
 import jax
 import numpy as np
 import pytest
-from conftest import TINY
+from commandline import TINY
 
 import theodolite
 from theodolite import UserError

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import TINY
+from commandline import TINY
 
 import theodolite
 from theodolite.core.errors import UserError

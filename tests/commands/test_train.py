@@ -10,7 +10,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from conftest import TINY
+from commandline import TINY
 
 import theodolite
 from theodolite.commands import progress, seed_processes

@@ -19,11 +19,9 @@ S, A, K = 5, 3, 2
 
 @pytest.fixture(autouse=True)
 def double():
-    """float64, and quick compilation."""
-    jax.config.update("jax_disable_most_optimizations", True)
+    """float64."""
     with jax.enable_x64(True):
         yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def world(seed=0, branching=K):

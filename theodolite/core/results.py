@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from theodolite.core import scores as score_files
@@ -28,6 +29,7 @@ from theodolite.core.scores import Scores, dumps
 PACKAGES = ("theodolite", "jax", "jaxlib", "numpy", "scipy", "equinox", "optax", "gymnasium", "envpool")
 TOLERANCE = 1e-6
 """Relative difference of two numbers that counts as equal when verdicts are recomputed on another machine."""
+LOADING = Lock()
 PLAIN_LIST = re.compile(r'\[\n((?: *(?:"[^\n]*|[-+.\deE]+|null|true|false),?\n)+) *\]')
 
 
@@ -205,7 +207,7 @@ def rejudge(results_root: Path, load: Callable[[str], Item]) -> list[str]:
         changed = list(differences(folder, load))
         old, found = read_json(folder / "verdict.json"), score_files.read(folder / "scores.jsonl.gz")
         if found.digest() == old.get("scores_sha256") and not _misplaced(old, folder):
-            new = judge(load("/".join(folder.parts[-3:-1])), found, old["size"])
+            new = judge(_loaded(folder, load), found, old["size"])
             write_text(folder / "verdict.json", written({**new, **{k: v for k, v in old.items() if k not in new}}))
         return changed
 
@@ -229,7 +231,13 @@ def differences(folder: Path, load: Callable[[str], Item]) -> Iterator[str]:
     if found.digest() != verdict.get("scores_sha256"):
         yield "scores.jsonl.gz does not hold the scores that were judged: its scores_sha256 is not the stored one"
         return
-    yield from compare(verdict, judge(load("/".join(folder.parts[-3:-1])), found, verdict["size"]))
+    yield from compare(verdict, judge(_loaded(folder, load), found, verdict["size"]))
+
+
+def _loaded(folder: Path, load: Callable[[str], Item]) -> Item:
+    """The item of a folder; one thread imports at a time, since Python 3.11 fails to build syntax trees in two."""
+    with LOADING:
+        return load("/".join(folder.parts[-3:-1]))
 
 
 def _misplaced(verdict: Json, folder: Path) -> bool:

@@ -19,8 +19,10 @@ JUDGES = ("claim", "judge", "results", "scores", "stats")
 def differences(root: Path, load: Callable[[str], Item]) -> list[str]:
     """Where published verdicts are not what their scores and today's claims say; empty when all agree."""
 
+    notes = {folder: _note(folder) for folder in results.stored(root)}  # parses, which one thread may do at a time
+
     def look(folder: Path) -> list[str]:
-        note = _note(folder)
+        note = notes[folder]
         if note is not None and note.exists():
             return []
         found = list(results.differences(folder, load))
