@@ -31,6 +31,7 @@ from theodolite.core.config import at_least, config, non_negative, one_of, posit
 from theodolite.core.env import Discrete, Env, EnvState, auto_reset
 from theodolite.core.errors import UserError
 from theodolite.core.tiles import Features
+from theodolite.safety.option_chain import Options
 from theodolite.safety.penalty import NONE, Memory, Penalty, Visit
 
 PAPER = Paper("The Option-Critic Architecture", "Bacon, Harb, Precup", 2017, arxiv="1609.05140")
@@ -104,7 +105,12 @@ class State(Arrays):
 
     def read(self, features: Int[Array, " K"]) -> Heads:
         """The heads of a state: sums over its active features."""
-        return _split(self.weights[features].sum(0))
+        return self.read_all(features)[0]
+
+    def read_all(self, *several: Int[Array, " K"]) -> tuple[Heads, ...]:
+        """The heads of several states by one access: with a second one XLA would copy the weights at every step."""
+        found = self.weights[jnp.stack(several)].sum(1)
+        return tuple(_split(row) for row in found)
 
 
 class Task(NamedTuple):
@@ -159,10 +165,10 @@ def _drawn(probs: Float[Array, " K"], uniform: Float[Array, ""]) -> Int[Array, "
 
 
 def act(
-    c: Config, s: State, features: Int[Array, " K"], option: Int[Array, ""], fresh: Bool[Array, ""], key: PRNGKey
+    c: Config, there: Heads, option: Int[Array, ""], fresh: Bool[Array, ""], key: PRNGKey
 ) -> tuple[Int[Array, ""], Int[Array, ""], Float[Array, ""], Bool[Array, ""]]:
     """Option and action in a state, Q_O of the option, and whether it was chosen now; `fresh` forces a choice."""
-    there, uniform = s.read(features), jax.random.uniform(key, (3,))
+    uniform = jax.random.uniform(key, (3,))
     ended = fresh | (uniform[0] < jax.nn.sigmoid(there.ending[option]))
     option = jnp.where(ended, _drawn(option_probs(c, there.value), uniform[1]), option)
     action = _drawn(action_probs(c, there.preference[option]), uniform[2])
@@ -170,10 +176,13 @@ def act(
 
 
 def update(
-    c: Config, s: State, t: Transition, penalty: Penalty, memory: Memory, live: Scalar
+    c: Config, s: State, t: Transition, seen: tuple[Heads, Heads], penalty: Penalty, memory: Memory, live: Scalar
 ) -> tuple[State, Memory, Float[Array, ""]]:
-    """Learn from one step; returns the cost that the critics were charged. `live` = 0 changes nothing."""
-    now, there, active = s.read(t.features), s.read(t.arrived), t.features.size
+    """Learn from one step; returns the cost that the critics were charged.
+
+    `seen` are the heads of both states as they stand; `live` = 0 changes nothing.
+    """
+    (now, there), active = seen, t.features.size
     ends, goes_on = jax.nn.sigmoid(there.ending[t.option]), 1 - t.terminated.astype(jnp.float32)
 
     def target(value: Float[Array, " W"]) -> Float[Array, ""]:
@@ -181,18 +190,19 @@ def update(
         return t.reward + c.discount * goes_on * upon_arrival
 
     before = now.action_value[t.option, t.action]
-    cost = penalty.cost(target(there.value) - before)
+    probs = action_probs(c, now.preference[t.option])
+    visit = Visit(t.features, t.option, t.action, probs, target(there.value) - before, t.first)
+    cost = penalty.cost(memory, visit)
     step_o = c.critic_rate * (target(there.value) - cost - t.entered)
     shared = jnp.sum(t.features[:, None] == t.arrived[None]) / active
     value = there.value.at[t.option].add(shared * step_o)  # the states may have features in common
     step_u = c.critic_rate * (target(value) - cost - before)
-    probs = action_probs(c, now.preference[t.option])
-    visit = Visit(t.features, t.option, t.action, probs, target(value) - before - step_u, t.first)
+    visit = visit._replace(error=target(value) - before - step_u)
     memory, weight, elsewhere = penalty.score(memory, visit, lambda f, o: action_probs(c, s.read(f).preference[o]))
     advantage = before + step_u - (now.value[t.option] + step_o if c.baseline else 0.0)
     step_p = c.policy_rate * (advantage - weight) * _centred(t.action, probs)
     step_e = c.termination_rate * goes_on * ends * (1 - ends) * (value[t.option] - value.max() + c.deliberation_cost)
-    pushed = 0.0 if penalty.push is None else c.critic_rate * penalty.push(visit)
+    pushed = 0.0 if penalty.push is None else c.critic_rate * penalty.push(memory, visit)
     taken = jax.nn.one_hot(t.action, probs.size)
     rows = [(t.features, t.option, jnp.concatenate([jnp.stack([step_o, 0 * step_o]), (step_u + pushed) * taken, step_p])),
             (t.arrived, t.option, jnp.zeros(2 + 2 * probs.size).at[1].set(-step_e))]  # fmt: skip
@@ -236,7 +246,7 @@ def start(c: Config, task: Task, penalty: Penalty, windows: int, key: PRNGKey) -
     s = init(c, init_key, task.features, task.env.space.action.num)
     env_state, obs = task.env.reset(reset_key)
     features, nought = task.features.of(obs), jnp.int32(0)
-    option, action, entered, _ = act(c, s, features, nought, jnp.bool_(True), act_key)
+    option, action, entered, _ = act(c, s.read(features), nought, jnp.bool_(True), act_key)
     probs = action_probs(c, s.read(features).preference[option])
     memory = penalty.init(Visit(features, option, action, probs, jnp.float32(0), jnp.bool_(True)))
     log = jnp.zeros((windows, len(METRICS)))
@@ -249,10 +259,11 @@ def advance(c: Config, task: Task, penalty: Penalty, episodes: int, run: Run, ke
     live = (run.episode < episodes).astype(jnp.float32)
     env_state, out = auto_reset(task.env).step(env_key, run.env, run.action)
     over, features = out.terminated | out.truncated, task.features.of(out.obs)
-    option, action, entered, ended = act(c, run.state, features, run.option, over, act_key)
     arrived, first = task.features.of(out.last_obs), run.clock == 0
+    now, there, ahead = run.state.read_all(run.features, arrived, features)
+    option, action, entered, ended = act(c, ahead, run.option, over, act_key)
     t = Transition(run.features, run.option, run.action, run.entered, out.reward, arrived, out.terminated, first)
-    s, memory, cost = update(c, run.state, t, penalty, run.memory, live)
+    s, memory, cost = update(c, run.state, t, (now, there), penalty, run.memory, live)
     discounted = out.reward * c.discount ** run.clock.astype(jnp.float32)
     switched = (ended & ~over).astype(jnp.float32)
     seen = [discounted, jnp.float32(1), task.hazard(out.last_obs).astype(jnp.float32), switched, cost]
@@ -313,3 +324,9 @@ def _summary(log: Float[Array, "S L M"], episodes: int, windows: int) -> dict[st
     counts = jnp.diff(ends, prepend=0).astype(jnp.float32)[None]
     total, steps = dict(zip(METRICS, jnp.moveaxis(log, -1, 0), strict=True)), log[..., 1]
     return {name: x / (steps if name in ("switches", "cost") else counts) for name, x in total.items()}
+
+
+def options(c: Config, s: State) -> Options:
+    """What was learned in a finite world with one-hot features, for exact evaluation."""
+    heads = s.heads
+    return Options(action_probs(c, heads.preference), jax.nn.sigmoid(heads.ending), option_probs(c, heads.value))
