@@ -10,7 +10,7 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-CHECKED = ("core", "envs", "control", "intent", "foundations", "interpret")
+CHECKED = ("core", "envs", "control", "intent", "safety", "foundations", "interpret")
 install_import_hook([f"theodolite.{part}" for part in CHECKED], "strict.check")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -110,7 +110,7 @@ def arrivals(world: World, options: Options, horizon: int) -> Float[Array, " S"]
     """Expected number of arrivals at every state in an episode of at most `horizon` steps."""
     goes_on = rewards(world)[2]
 
-    def step(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+    def step(_: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         acting, total = carry
         pairs = acting[:, :, None] * options.policy
         arrived = jnp.einsum("swa,sat->tw", pairs, world.mdp.transition)

@@ -9,12 +9,12 @@ Tables are features that are on one at a time; tile coding makes the same code l
 actor-critic. All runs of a sweep are one program: a scan over steps of a vmap over runs.
 
 Differences from the paper, the first four after the authors' code:
-1. The policy over options is Boltzmann in Q_O (ε-greedy is a setting), the greedy value stays in U; 2. q is Q_O(s,ω) as
-it was when the pair was entered; 3. the factor 1/temperature of ∇ log π is left to the step size; 4. actions and options
-are drawn before the step's learning, which uses the updated Q_O for Q_U and the updated critics for the gradients;
-5. the endings' gradient is that of the arrival state s' and the option that was running, where the authors' script
-takes the next option; 6. nothing is learned about endings where the episode ended; 7. episodes that a time limit cut
-bootstrap; 8. step sizes are divided by the number of active features.
+1. The policy over options is Boltzmann in Q_O (ε-greedy is a setting), the greedy value stays in U; 2. q is Q_O(s,ω)
+as it was when the pair was entered; 3. the factor 1/temperature of ∇ log π is left to the step size; 4. actions and
+options are drawn before the step's learning, which uses the updated Q_O for Q_U and the updated critics for the
+gradients; 5. the endings' gradient is that of the arrival state s' and the option that was running, where the authors'
+script takes the next option; 6. nothing is learned about endings where the episode ended; 7. episodes that a time
+limit cut bootstrap; 8. step sizes are divided by the number of active features.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from theodolite.core.arrays import Arrays, PRNGKey, Scalar
 from theodolite.core.claim import Paper
@@ -182,8 +182,8 @@ def update(
 
     `seen` are the heads of both states as they stand; `live` = 0 changes nothing.
     """
-    (now, there), active = seen, t.features.size
-    ends, goes_on = jax.nn.sigmoid(there.ending[t.option]), 1 - t.terminated.astype(jnp.float32)
+    (now, after), active = seen, t.features.size
+    ends, goes_on = jax.nn.sigmoid(after.ending[t.option]), 1 - t.terminated.astype(jnp.float32)
 
     def target(value: Float[Array, " W"]) -> Float[Array, ""]:
         upon_arrival = (1 - ends) * value[t.option] + ends * jnp.max(value)  # (3)
@@ -191,11 +191,11 @@ def update(
 
     before = now.action_value[t.option, t.action]
     probs = action_probs(c, now.preference[t.option])
-    visit = Visit(t.features, t.option, t.action, probs, target(there.value) - before, t.first)
+    visit = Visit(t.features, t.option, t.action, probs, target(after.value) - before, t.first)
     cost = penalty.cost(memory, visit)
-    step_o = c.critic_rate * (target(there.value) - cost - t.entered)
+    step_o = c.critic_rate * (target(after.value) - cost - t.entered)
     shared = jnp.sum(t.features[:, None] == t.arrived[None]) / active
-    value = there.value.at[t.option].add(shared * step_o)  # the states may have features in common
+    value = after.value.at[t.option].add(shared * step_o)  # the states may have features in common
     step_u = c.critic_rate * (target(value) - cost - before)
     visit = visit._replace(error=target(value) - before - step_u)
     memory, weight, elsewhere = penalty.score(memory, visit, lambda f, o: action_probs(c, s.read(f).preference[o]))
@@ -204,8 +204,9 @@ def update(
     step_e = c.termination_rate * goes_on * ends * (1 - ends) * (value[t.option] - value.max() + c.deliberation_cost)
     pushed = 0.0 if penalty.push is None else c.critic_rate * penalty.push(memory, visit)
     taken = jax.nn.one_hot(t.action, probs.size)
-    rows = [(t.features, t.option, jnp.concatenate([jnp.stack([step_o, 0 * step_o]), (step_u + pushed) * taken, step_p])),
-            (t.arrived, t.option, jnp.zeros(2 + 2 * probs.size).at[1].set(-step_e))]  # fmt: skip
+    here = jnp.concatenate([jnp.stack([step_o, 0 * step_o]), (step_u + pushed) * taken, step_p])
+    there = jnp.zeros_like(here).at[1].set(-step_e)
+    rows = [(t.features, t.option, here), (t.arrived, t.option, there)]
     if elsewhere is not None:
         step = -c.policy_rate * elsewhere.weight * _centred(elsewhere.action, elsewhere.probs)
         rows.append((elsewhere.features, elsewhere.option, jnp.pad(step, (2 + probs.size, 0))))
@@ -269,7 +270,7 @@ def advance(c: Config, task: Task, penalty: Penalty, episodes: int, run: Run, ke
     seen = [discounted, jnp.float32(1), task.hazard(out.last_obs).astype(jnp.float32), switched, cost]
     window = jnp.minimum(run.episode * run.log.shape[0] // episodes, run.log.shape[0] - 1)
     log = run.log.at[window].add(live * jnp.stack(seen))
-    episode = run.episode + (over & (run.episode < episodes))
+    episode = run.episode + (over & (run.episode < episodes)).astype(jnp.int32)
     return Run(s, env_state, features, option, action, entered, memory, jnp.where(over, 0, run.clock + 1), episode, log)
 
 
@@ -283,7 +284,7 @@ def risk_neutral(c: Config) -> tuple[Config, Penalty]:
 
 @partial(jax.jit, static_argnames=("task", "make", "episodes", "windows"))
 def train(
-    task: Task, configs: Any, keys: PRNGKey, *, episodes: int, windows: int = 20, make: Make = risk_neutral
+    task: Task, configs: Any, keys: Key[Array, " S"], *, episodes: int, windows: int = 20, make: Make = risk_neutral
 ) -> tuple[State, dict[str, Float[Array, "S L"]]]:
     """Runs side by side: leading axis S of `configs`' floats and of `keys`. Metrics are means per window of episodes.
 
