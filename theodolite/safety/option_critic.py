@@ -6,7 +6,7 @@
     φ -= α_β ∇φ β(s',ω) (Q_O(s',ω) - max Q_O(s',·) + η)                                                theorem 2
 
 Tables are features that are on one at a time; tile coding makes the same code linear. With one option it is a flat
-actor-critic. All runs of a sweep are one program: a scan over steps of a vmap over runs.
+actor-critic. All runs of a sweep are one program: a scan over steps of a vmap over lanes, each taking run after run.
 
 Differences from the paper, the first four after the authors' code:
 1. The policy over options is Boltzmann in Q_O (ε-greedy is a setting), the greedy value stays in U; 2. q is Q_O(s,ω)
@@ -21,6 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
@@ -43,7 +44,7 @@ METRICS = {
     "cost": "mean penalty per step that the critics were charged",
 }
 CHUNK = 1_000
-"""Steps between two looks at whether every run has had its episodes."""
+"""Steps between two looks at which runs have had their episodes."""
 
 
 @config
@@ -237,7 +238,7 @@ class Run(Arrays):
     memory: Memory
     clock: Int[Array, "*S"]
     episode: Int[Array, "*S"]
-    log: Float[Array, "*S L M"]
+    log: Float[Array, "*S N M"]
 
 
 def start(c: Config, task: Task, penalty: Penalty, windows: int, key: PRNGKey) -> Run:
@@ -282,13 +283,34 @@ def risk_neutral(c: Config) -> tuple[Config, Penalty]:
     return c, NONE
 
 
-@partial(jax.jit, static_argnames=("task", "make", "episodes", "windows"))
-def train(
-    task: Task, configs: Any, keys: Key[Array, " S"], *, episodes: int, windows: int = 20, make: Make = risk_neutral
-) -> tuple[State, dict[str, Float[Array, "S L"]]]:
-    """Runs side by side: leading axis S of `configs`' floats and of `keys`. Metrics are means per window of episodes.
+class Queue(Arrays):
+    """Runs under way in lanes, and what the finished ones left; a lane that is free takes the next run."""
 
-    `make` turns what `configs` holds for one run into a Config and a Penalty.
+    lanes: Run
+    number: Int[Array, " L"]
+    """Of the run in each lane; beyond the last run the lane is idle."""
+    tick: Int[Array, " L"]
+    waiting: Int[Array, ""]
+    """The next run to start."""
+    weights: Float[Array, "S F W C"]
+    log: Float[Array, "S N M"]
+
+
+@partial(jax.jit, static_argnames=("task", "make", "episodes", "windows", "lanes"))
+def train(
+    task: Task,
+    configs: Any,
+    keys: Key[Array, " S"],
+    *,
+    episodes: int,
+    windows: int = 20,
+    make: Make = risk_neutral,
+    lanes: int = 128,
+) -> tuple[State, dict[str, Float[Array, "S N"]]]:
+    """Many runs: leading axis S of `configs`' floats and of `keys`. Metrics are means per window of episodes.
+
+    `make` turns what `configs` holds for one run into a Config and a Penalty. At most `lanes` runs are under way at a
+    time, which is a matter of speed alone.
 
     Raises:
         UserError: fewer episodes than windows, or none.
@@ -296,30 +318,58 @@ def train(
     if not 1 <= windows <= episodes:
         raise UserError(f"windows = {windows}: must lie between 1 and episodes = {episodes}. It counts the points of a "
                         "learning curve.")  # fmt: skip
+    num = keys.shape[0]
 
-    def begun(one: Any, key: PRNGKey) -> Run:
-        return start(*_ordered(make(one), task), windows, key)
+    def begun(number: Int[Array, " L"]) -> Run:
+        """Fresh runs; idle lanes are past their last episode."""
+        own = jnp.minimum(number, num - 1)
+        fresh = jax.vmap(partial(_begun, task, make, windows))(jax.tree.map(lambda x: x[own], configs), keys[own])
+        return eqx.tree_at(lambda run: run.episode, fresh, jnp.where(number < num, 0, episodes))
 
-    def moved(runs: Run, t: Int[Array, ""]) -> tuple[Run, None]:
-        step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, t + 1)
-        return jax.vmap(lambda one, run, key: advance(*_ordered(make(one), task), episodes, run, key))(
-            configs, runs, step_keys
-        ), None
+    def chunk(q: Queue) -> Queue:
+        own = jnp.minimum(q.number, num - 1)
+        step = jax.vmap(partial(_moved, task, make, episodes))
+        one, key = jax.tree.map(lambda x: x[own], configs), keys[own]
+        (runs, tick), _ = jax.lax.scan(lambda c, _: (step(one, key, *c), None), (q.lanes, q.tick), length=CHUNK)
+        return _refilled(q, runs, tick, runs.episode >= episodes, begun)
 
-    def chunk(carry: tuple[Run, Int[Array, ""]]) -> tuple[Run, Int[Array, ""]]:
-        runs, t = carry
-        return jax.lax.scan(moved, runs, t + jnp.arange(CHUNK))[0], t + CHUNK
-
-    carry = jax.vmap(begun)(configs, jax.vmap(jax.random.fold_in, (0, None))(keys, 0)), jnp.int32(0)
-    runs, _ = jax.lax.while_loop(lambda carry: jnp.any(carry[0].episode < episodes), chunk, carry)
-    return runs.state, _summary(runs.log, episodes, windows)
-
-
-def _ordered(made: tuple[Config, Penalty], task: Task) -> tuple[Config, Task, Penalty]:
-    return made[0], task, made[1]
+    number = jnp.arange(min(lanes, num), dtype=jnp.int32)
+    first = begun(number)
+    left = jnp.zeros((num, *first.state.weights.shape[1:])), jnp.zeros((num, *first.log.shape[1:]))
+    q = Queue(first, number, 0 * number + 1, jnp.int32(number.size), *left)
+    q = jax.lax.while_loop(lambda q: jnp.any(q.number < num), chunk, q)
+    return State(q.weights), _summary(q.log, episodes, windows)
 
 
-def _summary(log: Float[Array, "S L M"], episodes: int, windows: int) -> dict[str, Float[Array, "S L"]]:
+def _begun(task: Task, make: Make, windows: int, one: Any, key: PRNGKey) -> Run:
+    c, penalty = make(one)
+    return start(c, task, penalty, windows, jax.random.fold_in(key, 0))
+
+
+def _moved(
+    task: Task, make: Make, episodes: int, one: Any, key: PRNGKey, run: Run, tick: Int[Array, ""]
+) -> tuple[Run, Int[Array, ""]]:
+    c, penalty = make(one)
+    return advance(c, task, penalty, episodes, run, jax.random.fold_in(key, tick)), tick + 1
+
+
+def _refilled(
+    q: Queue, runs: Run, tick: Int[Array, " L"], done: Bool[Array, " L"], begun: Callable[[Array], Run]
+) -> Queue:
+    """Put away what is done, and let the next runs begin in its place."""
+    place = jnp.where(done, q.number, q.weights.shape[0])
+    weights = q.weights.at[place].set(runs.state.weights, mode="drop")
+    log = q.log.at[place].set(runs.log, mode="drop")
+    number = jnp.where(done, q.waiting + jnp.cumsum(done, dtype=jnp.int32) - 1, q.number)
+
+    def chosen(fresh: Array, old: Array) -> Array:
+        return jnp.where(done.reshape(-1, *(1,) * (old.ndim - 1)), fresh, old)
+
+    lanes = jax.tree.map(chosen, begun(number), runs)
+    return Queue(lanes, number, jnp.where(done, 1, tick), q.waiting + jnp.sum(done, dtype=jnp.int32), weights, log)
+
+
+def _summary(log: Float[Array, "S N M"], episodes: int, windows: int) -> dict[str, Float[Array, "S N"]]:
     """Means per episode, or per step where that is the unit."""
     ends = (jnp.arange(1, windows + 1) * episodes + windows - 1) // windows
     counts = jnp.diff(ends, prepend=0).astype(jnp.float32)[None]
