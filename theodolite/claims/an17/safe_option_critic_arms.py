@@ -1,6 +1,7 @@
-"""The rooms behind the claims of safe_option_critic: every rule over ψ, ψ chosen on separate seeds, exact evaluation."""
+"""The rooms behind the claims of safe_option_critic: every rule over ψ, chosen on separate seeds, evaluated exactly."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -44,10 +45,13 @@ PANELS: dict[str, tuple[dict[str, Any], oc.Config, tuple[str, ...]]] = {
 PSIS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25)
 SHOWN: dict[Size, tuple[str, ...]] = {"smoke": (MILD, TV), "quick": (FIRST, MILD, TV), "full": tuple(PANELS)}
 BUDGETS: dict[Size, dict[str, int]] = {
-    "smoke": {"seeds": 3, "tuning": 2, "episodes": 20},
-    "quick": {"seeds": 200, "tuning": 20, "episodes": 500},
-    "full": {"seeds": 400, "tuning": 100, "episodes": 1_000},
+    "smoke": {"seeds": 12, "tuning": 2, "episodes": 20},
+    "quick": {"seeds": 204, "tuning": 34, "episodes": 500},
+    "full": {"seeds": 402, "tuning": 67, "episodes": 1_000},
 }
+"""Six values of ψ on the tuning seeds are as many runs as there are seeds, hence one program."""
+WINDOWS = 20
+"""Points of a learning curve."""
 TUNING_SEEDS = 1_000_000
 """Seeds from here on choose ψ and are not judged."""
 ROUGHER = 0.4
@@ -56,12 +60,7 @@ ROUGHER = 0.4
 
 def learner_of(c: oc.Config, rule: str) -> oc.Config:
     """The panel's learner, with one option where the rule is flat."""
-    return one_option(c) if rule in (FLAT, FLAT_CRITICS) else c
-
-
-def one_option(c: oc.Config) -> oc.Config:
-    """The same settings for a flat actor-critic."""
-    return oc.Config(**{**vars(c), "num_options": 1})
+    return replace(c, num_options=1) if rule in (FLAT, FLAT_CRITICS) else c
 
 
 def paired(pair: tuple[oc.Config, safe.Config]) -> tuple[oc.Config, Any]:
@@ -69,9 +68,9 @@ def paired(pair: tuple[oc.Config, safe.Config]) -> tuple[oc.Config, Any]:
     return pair[0], safe.penalty(pair[1])
 
 
-def stacked(config: Any, num: int) -> Any:
-    """A config for each of `num` runs."""
-    return jax.tree.map(lambda x: jnp.full(num, x, jnp.float32), config)
+def stacked(configs: list[Any], each: int) -> Any:
+    """Configs one after the other, every one `each` times."""
+    return jax.tree.map(lambda *x: jnp.repeat(jnp.array(x, jnp.float32), each), *configs)
 
 
 def keys_of(seeds: tuple[int, ...]) -> jax.Array:
@@ -91,17 +90,15 @@ class Study:
 
     def run(self, rule: str, psis: tuple[float, ...], seeds: tuple[int, ...]) -> list[dict[str, Any]]:
         """For each ψ, exact evaluation of what every seed learned, and its curves while it learned."""
-        c, count = learner_of(self.learner, rule), len(psis) * len(seeds)
-        keys = jnp.tile(keys_of(seeds), len(psis))
-        sweep: Callable[..., Any] = partial(oc.train, self.task, episodes=self.episodes, windows=20)
+        c, keys = learner_of(self.learner, rule), jnp.tile(keys_of(seeds), len(psis))
+        train: Callable[..., Any] = partial(oc.train, self.task, keys=keys, episodes=self.episodes, windows=WINDOWS)
         if rule in RULES:
-            configs = stacked((c, RULES[rule]), count)
-            configs = (configs[0], with_psi(configs[1], jnp.repeat(jnp.array(psis), len(seeds))))
-            state, seen = sweep(configs=configs, keys=keys, make=paired)
+            configs = stacked([(c, replace(RULES[rule], psi=psi)) for psi in psis], len(seeds))
+            state, seen = train(configs, make=paired)
         else:
-            state, seen = sweep(configs=stacked(c, count), keys=keys)
+            state, seen = train(stacked([c] * len(psis), len(seeds)))
         found = {**self.evaluated(c, state)._asdict(), "learning": seen["hazards"], "switches": seen["switches"],
-                 "state": state.weights}  # fmt: skip
+                 "weights": state.weights}  # fmt: skip
         return [{name: np.asarray(x[i * len(seeds) : (i + 1) * len(seeds)]) for name, x in found.items()}
                 for i in range(len(psis))]  # fmt: skip
 
@@ -117,13 +114,6 @@ def _evaluated(world: rooms.World, c: oc.Config, state: oc.State) -> chain.Risk:
         return chain.risk(world, oc.options(c, oc.State(weights)), HORIZON)
 
     return jax.lax.map(one, state.weights, batch_size=32)
-
-
-def with_psi(config: safe.Config, psi: jax.Array) -> safe.Config:
-    """The same rule at the given ψ, one per run."""
-    leaves, tree = jax.tree.flatten(config)
-    at = [f.name for f in jax.tree_util.tree_flatten_with_path(config)[0][0][0]].index("psi")
-    return jax.tree.unflatten(tree, [psi.astype(jnp.float32) if i == at else x for i, x in enumerate(leaves)])
 
 
 def chosen(found: list[dict[str, Any]], neutral: dict[str, Any]) -> int:
@@ -142,7 +132,8 @@ def _error(values: np.ndarray) -> float:
 def panel_rows(panel: str, seeds: tuple[int, ...], tuning: int, episodes: int) -> list[Row]:
     """Every arm of a panel: the curve over ψ on the seeds that choose it, and the chosen one on the others."""
     study, others = Study(panel, episodes), tuple(TUNING_SEEDS + i for i in range(tuning))
-    base, trial = study.run(NEUTRAL, (0.0,), seeds)[0], study.run(NEUTRAL, (0.0,), others)[0]
+    both = study.run(NEUTRAL, (0.0,), seeds + others)[0]
+    base, trial = ({k: v[part] for k, v in both.items()} for part in (slice(len(seeds)), slice(len(seeds), None)))
     rows = rows_of(panel, NEUTRAL, 0.0, seeds, base, base, episodes)
     rows += curve_rows(panel, NEUTRAL, PSIS, others, [trial] * len(PSIS), trial)
     for rule in study.rules:
@@ -197,7 +188,7 @@ def deployed(study: Study, seeds: tuple[int, ...], found: dict[str, dict]) -> li
     rougher = rooms.rooms("frozen", slip=ROUGHER)
     rows = []
     for arm, x in found.items():
-        there = np.asarray(study.evaluated(study.learner, oc.State(jnp.asarray(x["state"])), rougher).hazards)
+        there = np.asarray(study.evaluated(study.learner, oc.State(jnp.asarray(x["weights"])), rougher).hazards)
         per_case = {"while learning": x["learning"].mean(1), "frozen": x["hazards"], "frozen, rougher world": there}
         rows += [row(arm, case, seed, mistakes=v) for case, values in per_case.items()
                  for seed, v in zip(seeds, values, strict=True)]  # fmt: skip
