@@ -85,7 +85,7 @@ def _gambles(part: Any, scores: Scores, claim: Claim) -> None:
         axes.set_title(panel)
         axes.set_xlabel("steps" if panel == "long horizon" else "size of the outcome")
     handles = [Line2D([], [], color=look[a].colour, marker=look[a].marker, linewidth=0, label=a) for a in claim.arms]
-    part.legend(handles=handles, title="Regret in true return, 0 best and 1 worst, of agents that are averse or know why",
+    part.legend(handles=handles, title="Regret in true return, 0 best and 1 worst, of agents that are averse or know",
                 loc="outside upper left", ncols=3, alignment="left", frameon=False, fontsize=8.5, title_fontsize=10,
                 columnspacing=1.2)  # fmt: skip
 
