@@ -68,7 +68,7 @@ def played(world, options, rng):
     """Returns, noisy arrivals and steps of many episodes, played action by action."""
     policy, ending, choice = (np.asarray(x, float) for x in jax.tree.leaves(options))
     move, noisy = np.asarray(world.mdp.transition, float), np.asarray(world.noisy)
-    state = rng.choice(len(move), EPISODES, p=np.asarray(world.mdp.initial, float) / world.mdp.initial.sum())
+    state = drawn(rng, np.broadcast_to(np.asarray(world.mdp.initial), (EPISODES, len(move))))
     option, alive = np.zeros(EPISODES, int), np.ones(EPISODES, bool)
     total, risky, steps = np.zeros((3, EPISODES))
     for t in range(HORIZON):

@@ -106,11 +106,11 @@ def both(pair):
 def test_the_critic_s_penalty_leads_round_the_noise(optimised):
     world = rooms.rooms("noisy-tv")
     task = oc.Task(time_limit(rooms.env(world), 200), one_hot(world.mdp.initial.size), lambda obs: world.noisy[obs])
-    num = 16
+    num = 12
     pairs = jax.tree.map(lambda x: jnp.full(num, x, jnp.float32), (oc.Config(), safe.Config()))
     pairs[1].__dict__["psi"] = jnp.repeat(jnp.array([0.0, 0.05]), num // 2)
     keys = jax.random.split(jax.random.key(0), num)
-    s, metrics = oc.train(task, pairs, keys, episodes=300, windows=4, make=both)
+    s, metrics = oc.train(task, pairs, keys, episodes=150, windows=3, make=both)
     found = jax.jit(jax.vmap(lambda one: chain.risk(world, oc.options(oc.Config(), one), 200)))(s)
     neutral, averse = np.asarray(found.hazards).reshape(2, -1).mean(1)
     assert averse < 0.5 * neutral

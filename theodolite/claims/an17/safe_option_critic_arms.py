@@ -43,9 +43,13 @@ PANELS: dict[str, tuple[dict[str, Any], oc.Config, tuple[str, ...]]] = {
     TV: ({"name": "noisy-tv"}, TUNED, (CRITICS,)),
 }
 PSIS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25)
-SHOWN: dict[Size, tuple[str, ...]] = {"smoke": (MILD, TV), "quick": (FIRST, MILD, TV), "full": tuple(PANELS)}
+SHOWN: dict[Size, dict[str, tuple[str, ...]]] = {
+    "smoke": {MILD: (CRITICS,)}, "quick": {panel: PANELS[panel][2] for panel in (FIRST, MILD, TV)},
+    "full": {panel: rules for panel, (_, _, rules) in PANELS.items()},
+}  # fmt: skip
+"""Panels and the rules that are run beside option-critic."""
 BUDGETS: dict[Size, dict[str, int]] = {
-    "smoke": {"seeds": 12, "tuning": 2, "episodes": 20},
+    "smoke": {"seeds": 6, "tuning": 1, "episodes": 20},
     "quick": {"seeds": 204, "tuning": 34, "episodes": 500},
     "full": {"seeds": 402, "tuning": 67, "episodes": 1_000},
 }
@@ -82,7 +86,7 @@ class Study:
     """One panel: its world, its learner, and how runs of a rule are made and measured."""
 
     def __init__(self, panel: str, episodes: int):
-        options, self.learner, self.rules = PANELS[panel]
+        options, self.learner, _ = PANELS[panel]
         self.world, self.episodes = rooms.rooms(**options), episodes
         noisy = self.world.noisy
         features = one_hot(self.world.mdp.initial.size)
@@ -129,14 +133,14 @@ def _error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
 
 
-def panel_rows(panel: str, seeds: tuple[int, ...], tuning: int, episodes: int) -> list[Row]:
+def panel_rows(panel: str, rules: tuple[str, ...], seeds: tuple[int, ...], tuning: int, episodes: int) -> list[Row]:
     """Every arm of a panel: the curve over ψ on the seeds that choose it, and the chosen one on the others."""
     study, others = Study(panel, episodes), tuple(TUNING_SEEDS + i for i in range(tuning))
     both = study.run(NEUTRAL, (0.0,), seeds + others)[0]
     base, trial = ({k: v[part] for k, v in both.items()} for part in (slice(len(seeds)), slice(len(seeds), None)))
     rows = rows_of(panel, NEUTRAL, 0.0, seeds, base, base, episodes)
     rows += curve_rows(panel, NEUTRAL, PSIS, others, [trial] * len(PSIS), trial)
-    for rule in study.rules:
+    for rule in rules:
         psi = 0.0
         if rule in RULES:
             sweep = study.run(rule, PSIS, others)
@@ -199,9 +203,11 @@ def jobs(size: Size, seeds: int | None) -> list[Job]:
     """The panels, the linear tasks, and the gambles."""
     b = BUDGETS[size]
     who = tuple(range(seeds or b["seeds"]))
-    tuning = min(b["tuning"], max(2, len(who)))
+    tuning = min(b["tuning"], max(1, len(who)))
     return [
-        *(Job("all rules", panel, who, partial(panel_rows, panel, who, tuning, b["episodes"]),
-              cost=10 * len(PANELS[panel][2])) for panel in SHOWN[size]),
+        *(
+            Job("all rules", panel, who, partial(panel_rows, panel, rules, who, tuning, b["episodes"]), 10 * len(rules))
+            for panel, rules in SHOWN[size].items()
+        ),
         *linear.jobs(size, seeds),
     ]  # fmt: skip

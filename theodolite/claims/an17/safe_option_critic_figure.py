@@ -95,7 +95,7 @@ def _maps(part: Any, scores: Scores, panel: str) -> None:
 
     arms = [arm for arm in MAPPED if scores.curves("visits", arm, panel)]
     world = rooms.rooms(**PANELS[panel][0])
-    where = "Short way blocked by harmless noise" if panel == TV else f"Frozen rooms, {panel}"
+    where = "Harmless noise on the short way" if panel == TV else f"Frozen rooms, {panel}"
     part.suptitle(f"{where}: expected visits per episode after learning, and where the noise is (dotted)",
                   x=0.01, ha="left", fontsize=10)  # fmt: skip
     grid = part.subplots(1, len(MAPPED), squeeze=False)[0]

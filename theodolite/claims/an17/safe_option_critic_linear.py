@@ -24,7 +24,7 @@ POLE_PSIS, PUDDLE_PSIS = (0.1, 0.2, 0.25, 0.3, 0.35), (0.005, 0.015, 0.05)
 NEUTRAL, RELEASED, CRITICS = "option-critic", "start pair, as released", "both critics"
 LINEAR_RULES = {RELEASED: safe.RELEASED, CRITICS: safe.Config()}
 BUDGETS: dict[Size, dict[str, int]] = {
-    "smoke": {"seeds": 2, "pole": 4, "puddle": 4, "worlds": 4},
+    "smoke": {"seeds": 2, "pole": 4, "puddle": 1, "worlds": 4},
     "quick": {"seeds": 40, "pole": 300, "puddle": 200, "worlds": 200},
     "full": {"seeds": 200, "pole": 1_000, "puddle": 200, "worlds": 1_000},
 }
