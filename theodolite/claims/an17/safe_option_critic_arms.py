@@ -133,23 +133,26 @@ def _error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
 
 
-def panel_rows(panel: str, rules: tuple[str, ...], seeds: tuple[int, ...], tuning: int, episodes: int) -> list[Row]:
-    """Every arm of a panel: the curve over ψ on the seeds that choose it, and the chosen one on the others."""
+def panel_rows(panel: str, rule: str, seeds: tuple[int, ...], tuning: int, episodes: int, *, alone: bool) -> list[Row]:
+    """A rule in a panel: its curve over ψ on the seeds that choose it, and the chosen ψ on the others.
+
+    Ratios need option-critic's runs, which have the same keys in every job; `alone` adds rows of their own.
+    """
     study, others = Study(panel, episodes), tuple(TUNING_SEEDS + i for i in range(tuning))
     both = study.run(NEUTRAL, (0.0,), seeds + others)[0]
     base, trial = ({k: v[part] for k, v in both.items()} for part in (slice(len(seeds)), slice(len(seeds), None)))
-    rows = rows_of(panel, NEUTRAL, 0.0, seeds, base, base, episodes)
-    rows += curve_rows(panel, NEUTRAL, PSIS, others, [trial] * len(PSIS), trial)
-    for rule in rules:
-        psi = 0.0
-        if rule in RULES:
-            sweep = study.run(rule, PSIS, others)
-            rows += curve_rows(panel, rule, PSIS, others, sweep, trial)
-            psi = RULES[CRITICS].psi if panel == TV else PSIS[chosen(sweep, trial)]
-        found = study.run(rule, (psi,), seeds)[0]
-        rows += rows_of(panel, rule, psi, seeds, found, base, episodes)
-        if panel == MILD and rule == CRITICS:
-            rows += deployed(study, seeds, {NEUTRAL: base, CRITICS: found})
+    rows, psi = [], 0.0
+    if alone:
+        rows += rows_of(panel, NEUTRAL, 0.0, seeds, base, base, episodes)
+        rows += curve_rows(panel, NEUTRAL, PSIS, others, [trial] * len(PSIS), trial)
+    if rule in RULES:
+        sweep = study.run(rule, PSIS, others)
+        rows += curve_rows(panel, rule, PSIS, others, sweep, trial)
+        psi = RULES[CRITICS].psi if panel == TV else PSIS[chosen(sweep, trial)]
+    found = study.run(rule, (psi,), seeds)[0]
+    rows += rows_of(panel, rule, psi, seeds, found, base, episodes)
+    if panel == MILD and rule == CRITICS:
+        rows += deployed(study, seeds, {NEUTRAL: base, CRITICS: found})
     return rows
 
 
@@ -204,10 +207,8 @@ def jobs(size: Size, seeds: int | None) -> list[Job]:
     b = BUDGETS[size]
     who = tuple(range(seeds or b["seeds"]))
     tuning = min(b["tuning"], max(1, len(who)))
-    return [
-        *(
-            Job("all rules", panel, who, partial(panel_rows, panel, rules, who, tuning, b["episodes"]), 10 * len(rules))
-            for panel, rules in SHOWN[size].items()
-        ),
-        *linear.jobs(size, seeds),
+    in_rooms = [
+        Job(rule, panel, who, partial(panel_rows, panel, rule, who, tuning, b["episodes"], alone=rule == rules[0]), 20)
+        for panel, rules in SHOWN[size].items() for rule in rules
     ]  # fmt: skip
+    return [*in_rooms, *linear.jobs(size, seeds)]
