@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+ARMS = (NEUTRAL, RELEASED, PRINTED, ALL, CRITICS)
 MAPPED = (NEUTRAL, RELEASED, ALL, CRITICS)
 QUANTITIES = {"sweep_deviation": "standard deviation of the return", "sweep_hazards": "noisy cells entered",
               "sweep_return": "mean return"}  # fmt: skip
@@ -58,10 +59,10 @@ def _learning(part: Any, scores: Scores) -> None:
 
     part.suptitle(f"Noise met while learning and afterwards, {MILD}", x=0.01, ha="left", fontsize=10)
     left, right = part.subplots(1, 2)
-    figures.curves(left, scores, "hazards", (NEUTRAL, CRITICS), MILD, statistic="mean")
+    figures.curves(left, scores, "hazards", ARMS, MILD, statistic="mean")
     left.set_xlabel("episodes of learning")
     left.set_ylabel("noisy cells per episode")
-    cases, look = ("while learning", "frozen", "frozen, rougher world"), figures.looks((NEUTRAL, CRITICS))
+    cases, look = ("while learning", "frozen", "frozen, rougher world"), figures.looks(ARMS)
     for i, arm in enumerate((NEUTRAL, CRITICS)):
         columns = [np.array(list(scores.by_seed("mistakes", arm, case).values())) for case in cases]
         found = [stats.bootstrap([c], stats.mean, np.random.default_rng(0), draws=1_000) for c in columns]
@@ -136,9 +137,9 @@ def _sweep(part: Any, scores: Scores, panel: str) -> None:
 
     from theodolite.core import figures, stats
 
-    arms = [arm for arm in (NEUTRAL, RELEASED, PRINTED, ALL, CRITICS)
+    arms = [arm for arm in ARMS
             if scores.by_seed("sweep_return", arm, f"{panel}/{PSIS[0]:g}")]  # fmt: skip
-    look = figures.looks((NEUTRAL, RELEASED, PRINTED, ALL, CRITICS))
+    look = figures.looks(ARMS)
     for axes, (metric, name) in zip(part.subplots(1, len(QUANTITIES)), QUANTITIES.items(), strict=True):
         for arm in arms:
             columns = [np.array(list(scores.by_seed(metric, arm, f"{panel}/{psi:g}").values())) for psi in PSIS]
