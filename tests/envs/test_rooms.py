@@ -58,18 +58,18 @@ def test_successors_rebuild_the_transition(frozen):
 @pytest.mark.parametrize(("noise", "deviation"), [("normal", 15.0), ("uniform", 15 / 3**0.5)])
 def test_the_environment_follows_the_tables(noise, deviation):
     world = rooms.rooms("frozen", noise=noise)
-    env, count = rooms.env(world), 20_000
+    env, count = rooms.env(world), 8_000
     keys = jax.random.split(jax.random.key(0), count)
     starts = np.asarray(jax.vmap(env.reset)(keys)[0])
-    np.testing.assert_allclose(np.bincount(starts, minlength=104) / count, world.mdp.initial, atol=0.004)
+    np.testing.assert_allclose(np.bincount(starts, minlength=104) / count, world.mdp.initial, atol=0.006)
     beside = int(np.flatnonzero((np.asarray(world.cells) == (3, 2)).all(1))[0])  # the west end of the noise is east
     after, out = jax.vmap(lambda key: env.step(key, jnp.int32(beside), jnp.int32(3)))(keys)
     expected = np.asarray(world.mdp.transition)[beside, 3]
-    np.testing.assert_allclose(np.bincount(after, minlength=104) / count, expected, atol=0.012)
+    np.testing.assert_allclose(np.bincount(after, minlength=104) / count, expected, atol=0.02)
     paid, risky = np.asarray(out.reward), np.asarray(world.noisy)[np.asarray(after)]
     assert np.all(paid[~risky] == 0) and risky.any()
-    assert paid[risky].std() == pytest.approx(deviation, rel=0.03)
-    assert paid[risky].mean() == pytest.approx(0, abs=0.5)
+    assert paid[risky].std() == pytest.approx(deviation, rel=0.05)
+    assert paid[risky].mean() == pytest.approx(0, abs=0.8)
     assert (np.abs(paid[risky]).max() <= 15) == (noise == "uniform")
     goal = jax.vmap(lambda key: env.step(key, jnp.int32(54), jnp.int32(1)))(keys[:200])[1]
     arrived = np.asarray(goal.last_obs) == 62

@@ -298,15 +298,9 @@ class Queue(Arrays):
 
 @partial(jax.jit, static_argnames=("task", "make", "episodes", "windows", "lanes"))
 def train(
-    task: Task,
-    configs: Any,
-    keys: Key[Array, " S"],
-    *,
-    episodes: int,
-    windows: int = 20,
-    make: Make = risk_neutral,
-    lanes: int = 128,
-) -> tuple[State, dict[str, Float[Array, "S N"]]]:
+    task: Task, configs: Any, keys: Key[Array, " S"], *,
+    episodes: int, windows: int = 20, make: Make = risk_neutral, lanes: int = 128,
+) -> tuple[State, dict[str, Float[Array, "S N"]]]:  # fmt: skip
     """Many runs: leading axis S of `configs`' floats and of `keys`. Metrics are means per window of episodes.
 
     `make` turns what `configs` holds for one run into a Config and a Penalty. At most `lanes` runs are under way at a
@@ -328,9 +322,9 @@ def train(
 
     def chunk(q: Queue) -> Queue:
         own = jnp.minimum(q.number, num - 1)
-        step = jax.vmap(partial(_moved, task, make, episodes))
-        one, key = jax.tree.map(lambda x: x[own], configs), keys[own]
-        (runs, tick), _ = jax.lax.scan(lambda c, _: (step(one, key, *c), None), (q.lanes, q.tick), length=CHUNK)
+        chosen = jax.tree.map(lambda x: x[own], configs), keys[own]
+        step = partial(jax.vmap(partial(_moved, task, make, episodes)), *chosen)
+        (runs, tick), _ = jax.lax.scan(lambda carry, _: (step(*carry), None), (q.lanes, q.tick), length=CHUNK)
         return _refilled(q, runs, tick, runs.episode >= episodes, begun)
 
     number = jnp.arange(min(lanes, num), dtype=jnp.int32)

@@ -103,7 +103,7 @@ def _reached(c: Config, s: State, visit: Visit) -> Bool[Array, ""]:
     return jnp.bool_(True) if c.scope == "all" else visit.first | same
 
 
-def _moved(c: Config, s: State, visit: Visit, policy: Policy) -> State:
+def update(c: Config, s: State, visit: Visit, policy: Policy) -> State:
     """The memory after a visit, in the order of the authors' code."""
     here, first = _reached(c, s, visit), visit.first
     features, option = jnp.where(first, visit.features, s.features), jnp.where(first, visit.option, s.option)
@@ -121,7 +121,7 @@ def penalty(c: Config) -> Penalty:
         return penalised(c, s, visit) if c.through == "critic" else 0 * visit.error
 
     def score(s: State, visit: Visit, policy: Policy) -> tuple[State, Float[Array, ""], Score | None]:
-        moved = _moved(c, s, visit, policy)
+        moved = update(c, s, visit, policy)
         if c.through == "critic":
             return moved, 0 * visit.error, None
         if c.repeat == "visit":
