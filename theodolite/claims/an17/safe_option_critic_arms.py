@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from theodolite.claims.an17 import safe_option_critic_linear as linear
+from theodolite.core import tabular
 from theodolite.core.claim import Job, Row, Size, row
 from theodolite.core.env import time_limit
 from theodolite.core.tiles import one_hot
@@ -22,7 +23,7 @@ HORIZON = 500
 """Steps after which an episode is cut."""
 NEUTRAL, CRITICS = "option-critic", "both critics"
 RELEASED, PRINTED, ALL = "start pair, as released", "start pair, once per visit", "all pairs, actor"
-FLAT, FLAT_CRITICS = "flat actor-critic", "flat, both critics"
+FLAT, FLAT_CRITICS, PLANNED = "flat actor-critic", "flat, both critics", "planned"
 RULES: dict[str, safe.Config] = {
     RELEASED: safe.RELEASED, PRINTED: safe.PRINTED, ALL: safe.Config(through="actor", cap=safe.UNCAPPED),
     CRITICS: safe.Config(), FLAT_CRITICS: safe.Config(),
@@ -120,6 +121,12 @@ def _evaluated(world: rooms.World, c: oc.Config, state: oc.State) -> chain.Risk:
     return jax.lax.map(one, state.weights, batch_size=32)
 
 
+def planned(world: rooms.World) -> float:
+    """The best mean return that there is, by dynamic programming: what a risk-neutral agent could have."""
+    paid = jnp.where(world.terminal[:, None], 0, world.mdp.transition @ world.mean)
+    return float(tabular.expected_return(world.mdp, tabular.optimal_policy(world.mdp, paid), paid))
+
+
 def chosen(found: list[dict[str, Any]], neutral: dict[str, Any]) -> int:
     """The ψ of least standard deviation among those whose mean return is not lower by more than a standard error."""
     error = [np.hypot(_error(x["mean"]), _error(neutral["mean"])) for x in found]
@@ -145,6 +152,7 @@ def panel_rows(panel: str, rule: str, seeds: tuple[int, ...], tuning: int, episo
     if alone:
         rows += rows_of(panel, NEUTRAL, 0.0, seeds, base, base, episodes)
         rows += curve_rows(panel, NEUTRAL, PSIS, others, [trial] * len(PSIS), trial)
+        rows += [row(PLANNED, panel, seed, mean_return=planned(study.world)) for seed in seeds]
     if rule in RULES:
         sweep = study.run(rule, PSIS, others)
         rows += curve_rows(panel, rule, PSIS, others, sweep, trial)
