@@ -39,21 +39,21 @@ def replayed(name):
     return replay(RULES[name])
 
 
-def replay(rule, active=1, steps=80):
+def replay(rule, active=1, steps=80, learner=LEARNER):
     """Weights after a random history, and the costs that the critics were charged."""
     history = episodes_of(np.random.default_rng(2), num_options=2, active=active, steps=steps)
-    s = oc.init(LEARNER, jax.random.key(0), one_hot(12)._replace(active=active), 4)
+    s = oc.init(learner, jax.random.key(0), one_hot(12)._replace(active=active), 4)
     penalty = safe.penalty(rule)
 
     @jax.jit
     def step(s, memory, t):
         seen = s.read_all(t.features, t.arrived)
         t = t._replace(entered=seen[0].value[t.option])
-        return oc.update(LEARNER, s, t, seen, penalty, memory, 1.0)
+        return oc.update(learner, s, t, seen, penalty, memory, 1.0)
 
     t = oc.Transition(*(jnp.asarray(x) for x in history[0]))
     memory = penalty.init(oc.Visit(t.features, t.option, t.action, jnp.zeros(4), jnp.float32(0), t.first))
-    slow, costs = SlowLearner(LEARNER, np.asarray(s.weights, float), active, rule), []
+    slow, costs = SlowLearner(learner, np.asarray(s.weights, float), active, rule), []
     for t in history:
         s, memory, cost = step(s, memory, oc.Transition(*(jnp.asarray(x) for x in t)))
         slow.learn(t)
@@ -82,6 +82,13 @@ def test_rules_differ_and_psi_0_is_option_critic():
             assert np.abs(found[name] - found[other]).max() > 1e-4, (name, other)
     plain = [replay(replace(rule, psi=0.0))[0] for rule in (RULES["released"], RULES["critic"])]
     np.testing.assert_allclose(plain[0], plain[1], atol=1e-6)
+
+
+def test_the_released_rule_does_nothing_after_full_steps_of_the_critic():
+    """As on CartPole: the error is looked at after the critic's step, which leaves none."""
+    learner = replace(LEARNER, critic_rate=1.0)
+    averse, plain = (replay(replace(RULES["released"], psi=psi), learner=learner)[0] for psi in (PSI, 0.0))
+    np.testing.assert_allclose(averse, plain, atol=1e-5)
 
 
 def test_the_penalty_is_the_capped_square_and_its_push_the_derivative():

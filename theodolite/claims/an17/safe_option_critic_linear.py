@@ -17,8 +17,8 @@ from theodolite.safety import safe_option_critic as safe
 from theodolite.safety import tail_risk as tail
 
 CARTPOLE = oc.Config(critic_rate=1.0, policy_rate=1.0, termination_rate=1.0, temperature=0.001,
-                     option_temperature=0.001)  # fmt: skip
-"""The authors' 0.1 is not divided by their ten tilings, ours is."""
+                     option_temperature=0.001, baseline=False, initial=5.0, initial_spread=10.0)  # fmt: skip
+"""The authors' 0.1, and their weights at the start, are per tiling, ours are the sums over ten."""
 PUDDLE = oc.Config(critic_rate=0.5, policy_rate=0.05, termination_rate=0.05)
 POLE_PSIS, PUDDLE_PSIS = (0.1, 0.2, 0.25, 0.3, 0.35), (0.005, 0.015, 0.05)
 NEUTRAL, RELEASED, CRITICS = "option-critic", "start pair, as released", "both critics"
