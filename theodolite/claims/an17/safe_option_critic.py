@@ -232,8 +232,8 @@ ITEM = Item(
         f"At size quick the panels are {', '.join(SHOWN['quick'])}, with half the episodes.",
         "The games are not rerun: there is no A2OC here, and 80 million frames are out of reach.",
         "CartPole's velocities are clipped to ±3 and ±3.5 before coding; the authors' range collapses them.",
-        "On CartPole the authors' step of 0.1 on ten tilings is a full step of 1, after which the start pair's error is "
-        "zero: the released penalty is then none.",
+        "On CartPole the authors' step of 0.1 on ten tilings is a full step of 1, after which the start pair has no "
+        "error left: the released penalty is then none.",
         "In the gambles ψ = 1 and α = 0.05 are fixed, and the outcome ends the episode.",
     ),
 )
