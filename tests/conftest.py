@@ -13,7 +13,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 pytest_plugins = ["browser", "commandline"]
-CHECKED = ("core", "envs", "control", "intent", "foundations", "interpret")
+CHECKED = ("core", "envs", "control", "intent", "foundations", "interpret", "safety")
 install_import_hook([f"theodolite.{part}" for part in CHECKED], "strict.check")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -30,6 +30,7 @@ ENTRIES = (
     Entry("an17", "gail", "Generative adversarial imitation learning", "Learning human intent"),
     Entry("an17", "airl", "Adversarial inverse reinforcement learning", "Learning human intent"),
     Entry("an17", "maxent_irl", "Maximum-entropy inverse reinforcement learning", "Learning human intent"),
+    Entry("an17", "safe_option_critic", "Safe option-critic", "Preventing bad behavior"),
     Entry("an17", "contrastive", "Contrastive explanations by expected consequences", "Interpretability"),
     Entry("an17", "quantilizers", "Quantilizers and recursive quantilization", "Agent foundations"),
     Entry("an17", "local_preferences", "Local preferences and the price of utility functions", "Agent foundations"),

@@ -1,0 +1,160 @@
+"""Where the arms of safe_option_critic go: a map of the four rooms for each, and curves over ψ."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from theodolite.claims.an17.safe_option_critic_arms import (
+    ALL,
+    CRITICS,
+    FIRST,
+    MILD,
+    NEUTRAL,
+    PANELS,
+    PRINTED,
+    PSIS,
+    RELEASED,
+    TV,
+)
+from theodolite.core.claim import Claim
+from theodolite.core.scores import Scores
+from theodolite.envs import rooms
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ARMS = (NEUTRAL, RELEASED, PRINTED, ALL, CRITICS)
+MAPPED = (NEUTRAL, RELEASED, ALL, CRITICS)
+QUANTITIES = {"sweep_deviation": "standard deviation of the return", "sweep_hazards": "noisy cells entered",
+              "sweep_return": "mean return"}  # fmt: skip
+FEWEST = 1e-2
+"""Visits per episode at the white end of the scale."""
+
+
+def figure(scores: Scores, claims: dict[str, Claim]) -> "Figure":
+    """Maps of the expected visits, three quantities over ψ, visits while learning, and the gambles."""
+    from matplotlib.figure import Figure
+
+    from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
+
+    shown = [panel for panel in (MILD, FIRST, TV) if scores.curves("visits", NEUTRAL, panel)]
+    rows = [(2.75, partial(_maps, scores=scores, panel=panel)) for panel in shown]
+    rows += [(2.9, partial(_sweep, scores=scores, panel=panel)) for panel in shown if panel in (MILD, FIRST)]
+    rows += [(2.5, partial(_learning, scores=scores))] if MILD in shown else []
+    rows += [(3.1, partial(_gambles, scores=scores, claim=claims["reasons-not-aversion"]))]
+    heights = [height for height, _ in rows]
+    with figures.style():
+        whole = Figure(figsize=(figures.WIDTH, sum(heights)), layout="constrained")
+        parts = whole.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+        for part, (_, draw) in zip(parts, rows, strict=True):
+            draw(part)
+    return whole
+
+
+def _learning(part: Any, scores: Scores) -> None:
+    """Noisy cells per episode as learning goes on, and how the frozen agents fare elsewhere."""
+    from theodolite.core import figures, stats
+
+    part.suptitle(f"Noise met while learning and afterwards, {MILD}", x=0.01, ha="left", fontsize=10)
+    left, right = part.subplots(1, 2)
+    figures.curves(left, scores, "hazards", ARMS, MILD, statistic="mean")
+    left.set_xlabel("episodes of learning")
+    left.set_ylabel("noisy cells per episode")
+    cases, look = ("while learning", "frozen", "frozen, rougher world"), figures.looks(ARMS)
+    for i, arm in enumerate((NEUTRAL, CRITICS)):
+        columns = [np.array(list(scores.by_seed("mistakes", arm, case).values())) for case in cases]
+        found = [stats.bootstrap([c], stats.mean, np.random.default_rng(0), draws=1_000) for c in columns]
+        x = np.arange(len(cases)) + 0.16 * i - 0.08
+        right.vlines(x, *np.array([b.interval() for b in found]).T, color=look[arm].colour, linewidth=1.6)
+        right.plot(x, [b.estimate for b in found], look[arm].marker, color=look[arm].colour, markersize=5.5)
+    right.set_xticks(range(len(cases)), ["while\nlearning", "frozen", "frozen, moves\nslip twice as often"])
+    right.set_xlim(-0.5, len(cases) - 0.5)
+    right.set_ylim(bottom=0)
+
+
+def _gambles(part: Any, scores: Scores, claim: Claim) -> None:
+    """Regret of every kind of caution, one panel per kind of world."""
+    from matplotlib.lines import Line2D
+
+    from theodolite.core import figures
+
+    look, panels = figures.looks(claim.arms), figures.panels_of(claim.cases or ())
+    for axes, (panel, cases) in zip(part.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
+        figures.dots(axes, claim, scores, cases, look)
+        axes.set_title(panel)
+        axes.set_xlabel("steps" if panel == "long horizon" else "size of the outcome")
+    handles = [Line2D([], [], color=look[a].colour, marker=look[a].marker, linewidth=0, label=a) for a in claim.arms]
+    part.legend(handles=handles, title="Regret in true return, 0 best and 1 worst, of agents that are averse or know",
+                loc="outside upper left", ncols=3, alignment="left", frameon=False, fontsize=8.5, title_fontsize=10,
+                columnspacing=1.2)  # fmt: skip
+
+
+def _maps(part: Any, scores: Scores, panel: str) -> None:
+    from matplotlib.colors import LogNorm
+
+    arms = [arm for arm in MAPPED if scores.curves("visits", arm, panel)]
+    world = rooms.rooms(**PANELS[panel][0])
+    where = "Harmless noise on the short way" if panel == TV else f"Frozen rooms, {panel}"
+    part.suptitle(f"{where}: expected visits per episode after learning, and where the noise is (dotted)",
+                  x=0.01, ha="left", fontsize=10)  # fmt: skip
+    grid = part.subplots(1, len(MAPPED), squeeze=False)[0]
+    norm = LogNorm(FEWEST, 3.0, clip=True)
+    for axes, arm in zip(grid, arms, strict=False):
+        _, visits = next(iter(scores.curves("visits", arm, panel).values()))
+        picture = _map(axes, world, np.array(visits), norm)
+        per_episode = np.mean(list(scores.by_seed("hazards", arm, panel).values()))
+        axes.set_title(f"{arm}\n{per_episode:.2g} noisy cells per episode", fontsize=8.5)
+    for spare in grid[len(arms) :]:
+        spare.remove()
+    part.colorbar(picture, ax=list(grid[: len(arms)]), shrink=0.8, label="visits per episode")
+
+
+def _map(axes: "Axes", world: rooms.World, visits: np.ndarray, norm: Any) -> Any:
+    """One map: walls dark, visits in blue, noisy cells dotted, the goal marked."""
+    from theodolite.core import figures
+
+    shape = len(world.drawing), len(world.drawing[0])
+    table, cells = np.full(shape, np.nan), np.asarray(world.cells)
+    table[tuple(cells.T)] = np.maximum(visits, FEWEST)
+    walls = np.where(np.isnan(table), 1.0, np.nan)
+    axes.imshow(walls, cmap="Greys", vmin=0, vmax=1.4)
+    picture = axes.imshow(table, cmap="Blues", norm=norm)
+    noisy, goal = cells[np.asarray(world.noisy)], cells[np.asarray(world.terminal)][0]
+    axes.plot(noisy[:, 1], noisy[:, 0], ".", color=figures.COLOURS[1], markersize=4)
+    axes.text(goal[1], goal[0], "G", color=figures.COLOURS[1], ha="center", va="center", fontsize=8, weight="bold")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
+    return picture
+
+
+def _sweep(part: Any, scores: Scores, panel: str) -> None:
+    """Means over the tuning seeds with 95% intervals, relative to option-critic's where they are spreads or visits."""
+    from matplotlib.lines import Line2D
+
+    from theodolite.core import figures, stats
+
+    arms = [arm for arm in ARMS
+            if scores.by_seed("sweep_return", arm, f"{panel}/{PSIS[0]:g}")]  # fmt: skip
+    look = figures.looks(ARMS)
+    for axes, (metric, name) in zip(part.subplots(1, len(QUANTITIES)), QUANTITIES.items(), strict=True):
+        for arm in arms:
+            columns = [np.array(list(scores.by_seed(metric, arm, f"{panel}/{psi:g}").values())) for psi in PSIS]
+            found = [stats.bootstrap([c], stats.mean, np.random.default_rng(0), draws=1_000) for c in columns]
+            low, high = np.array([b.interval() for b in found]).T
+            axes.fill_between(PSIS, low, high, color=look[arm].colour, alpha=0.14, linewidth=0)
+            axes.plot(PSIS, [b.estimate for b in found], look[arm].marker + "-", color=look[arm].colour, markersize=4)
+        axes.set_xscale("log")
+        axes.set_xticks(PSIS, [f"{psi:g}" for psi in PSIS])
+        axes.minorticks_off()
+        axes.set_xlabel("ψ")
+        axes.set_title(name if metric == "sweep_return" else f"{name},\nshare of {NEUTRAL}'s", fontsize=8.5)
+        if metric != "sweep_return":
+            axes.set_ylim(bottom=0)
+    handles = [Line2D([], [], color=look[arm].colour, marker=look[arm].marker, label=arm) for arm in arms]
+    part.legend(handles=handles, title=f"Frozen rooms, {panel}, over ψ", loc="outside upper left", ncols=len(arms),
+                alignment="left", frameon=False, fontsize=8.5, title_fontsize=10, handlelength=1.3,
+                columnspacing=1.2)  # fmt: skip

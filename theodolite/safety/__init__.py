@@ -1,0 +1,1 @@
+"""Preventing bad behaviour."""
