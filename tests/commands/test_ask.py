@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from functools import partial
 
 import numpy as np
 import pytest
@@ -97,11 +96,14 @@ def test_a_run_with_an_outcome_function_is_asked_by_rollouts(say, trained):
         assert said in refused.err
 
 
+HEEDING = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from theodolite import cli; "
+"""Ctrl-C is ignored by what a script started in the background, as these tests may be."""
+
+
 def serve(*words):
     """The command in a process of its own, once it serves, and its address."""
-    command = [sys.executable, "-m", "theodolite.cli", "ask", *words, "--serve"]
-    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell's background jobs ignore
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+    command = [sys.executable, "-c", HEEDING + "sys.exit(cli.main(sys.argv[1:]))", "ask", *words, "--serve"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return process, process.stdout.readline().split()[0]
 
 
