@@ -98,7 +98,8 @@ def rooms(
     start = (kind == "s" if (kind == "s").any() else kind != "g").astype(float)
     spread = scale * (kind == "f") / (3**0.5 if noise == "uniform" else 1.0)
     mdp = MDP(*(jnp.asarray(x) for x in (_transition(cells, kind == "g", slip), start / start.sum(), discount)))
-    return World(mdp, *(jnp.asarray(x) for x in (50.0 * (kind == "g"), spread, kind == "g", cells)), MAPS[name], noise)
+    mean, spreads, terminal, places = (jnp.asarray(x) for x in (50.0 * (kind == "g"), spread, kind == "g", cells))
+    return World(mdp, mean, spreads, terminal, places, MAPS[name], noise)
 
 
 def _transition(cells: np.ndarray, goal: np.ndarray, slip: float) -> Float[np.ndarray, "S A S"]:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from theodolite.core.arrays import Arrays, Scalar
+from theodolite.core.arrays import Arrays
 from theodolite.envs.rooms import World
 
 
@@ -122,7 +122,7 @@ def arrivals(world: World, options: Options, horizon: int) -> Float[Array, " S"]
     return jax.lax.fori_loop(0, horizon, step, (begun, jnp.zeros_like(world.mdp.initial)))[1]
 
 
-def spread(world: World, options: Options, found: Moments) -> tuple[Scalar, Scalar, Scalar]:
+def spread(world: World, options: Options, found: Moments) -> tuple[Array, Array, Array]:
     """Mean, standard deviation, and root of the mean variance within a start, of the return."""
     mean, second = (jnp.sum(options.choice * x, axis=-1) for x in found)
     expected = world.mdp.initial @ mean

@@ -50,6 +50,7 @@ def _spread(id: str, rule: str, panels: tuple[str, ...], text: str, source: Any,
     same: dict[str, Any] = {"arms": (than, *([] if than == FLAT else [RELEASED, PRINTED, ALL]), rule), "cases": panels,
                             "source": source, "statistic": "mean"}  # fmt: skip
     same["arms"] = tuple(dict.fromkeys(same["arms"]))
+    two: dict[str, Any] = same | {"arms": (than, rule)}
     return [
         Claim(id=f"{id}-spread", text=f"{text}: the standard deviation of the return is at least 10% lower.",
               metric="relative_deviation", higher_is_better=False, unit=f"standard deviation, share of {NEUTRAL}'s",
@@ -59,7 +60,7 @@ def _spread(id: str, rule: str, panels: tuple[str, ...], text: str, source: Any,
               expect=(lower(rule, than=than, by=0.2),), **same),
         Claim(id=f"{id}-return", text=f"{text}: the mean return is not lower by more than one standard error.",
               metric="return_in_errors", unit="mean return, in standard errors of the difference",
-              expect=(better(rule, than=than, by=-1.0),), **{**same, "arms": (than, rule)}),
+              expect=(better(rule, than=than, by=-1.0),), **two),
     ]  # fmt: skip
 
 

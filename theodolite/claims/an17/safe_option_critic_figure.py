@@ -65,7 +65,7 @@ def _learning(part: Any, scores: Scores) -> None:
     cases, look = ("while learning", "frozen", "frozen, rougher world"), figures.looks(ARMS)
     for i, arm in enumerate((NEUTRAL, CRITICS)):
         columns = [np.array(list(scores.by_seed("mistakes", arm, case).values())) for case in cases]
-        found = [stats.bootstrap([c], stats.mean, np.random.default_rng(0), draws=1_000) for c in columns]
+        found = [stats.bootstrap([c], "mean", np.random.default_rng(0), draws=1_000) for c in columns]
         x = np.arange(len(cases)) + 0.16 * i - 0.08
         right.vlines(x, *np.array([b.interval() for b in found]).T, color=look[arm].colour, linewidth=1.6)
         right.plot(x, [b.estimate for b in found], look[arm].marker, color=look[arm].colour, markersize=5.5)
@@ -143,7 +143,7 @@ def _sweep(part: Any, scores: Scores, panel: str) -> None:
     for axes, (metric, name) in zip(part.subplots(1, len(QUANTITIES)), QUANTITIES.items(), strict=True):
         for arm in arms:
             columns = [np.array(list(scores.by_seed(metric, arm, f"{panel}/{psi:g}").values())) for psi in PSIS]
-            found = [stats.bootstrap([c], stats.mean, np.random.default_rng(0), draws=1_000) for c in columns]
+            found = [stats.bootstrap([c], "mean", np.random.default_rng(0), draws=1_000) for c in columns]
             low, high = np.array([b.interval() for b in found]).T
             axes.fill_between(PSIS, low, high, color=look[arm].colour, alpha=0.14, linewidth=0)
             axes.plot(PSIS, [b.estimate for b in found], look[arm].marker + "-", color=look[arm].colour, markersize=4)
