@@ -20,7 +20,8 @@ def copy(tmp_path):
 def test_the_published_verdicts_follow_from_their_scores(say):
     found = say("verify")
     assert found.code == 0, found.out
-    assert f"{len(list(RESULTS.glob('*/*/*/verdict.json')))} stored verdicts, 0 differences" in found.out
+    published = len(list(RESULTS.glob("*/*/*/verdict.json")))
+    assert f"{published} published results, 0 differences in their verdicts" in found.out
 
 
 def test_a_tampered_score_a_damaged_file_and_a_missing_one_are_named(say, copy, tmp_path):

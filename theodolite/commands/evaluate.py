@@ -47,10 +47,10 @@ def words(found: dict) -> str:
     """The scores for a reader."""
     low, high = found["mean_interval"]
     middle_low, middle_high = found["iqm_interval"]
-    episodes = sum(map(len, found["returns"]))
+    episodes, seeds = sum(map(len, found["returns"])), len(found["returns"])
     lengths = [n for one in found["lengths"] for n in one]
     return (
-        f"{found['method']} on {found['env']}: {episodes} episodes of {len(found['returns'])} seeds, "
+        f"{found['method']} on {found['env']}: {episodes} episodes of {seeds} seed{'s' * (seeds > 1)}, "
         f"{found['policy']} actions\n"
         f"mean return              {found['mean']:.2f} [{low:.2f}, {high:.2f}]\n"
         f"interquartile mean       {found['iqm']:.2f} [{middle_low:.2f}, {middle_high:.2f}]\n"

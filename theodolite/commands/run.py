@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
 
 
 class Display:
-    """Progress of a run: a live line on a terminal, a plain line per finished job elsewhere."""
+    """Progress of a run: a live table on a terminal, elsewhere a plain line for every job that begins or ends."""
 
     def __init__(self, title: str) -> None:
         from rich.console import Console
@@ -62,7 +62,7 @@ class Display:
         console = Console(file=sys.stderr)
         self.title, self.started = title, time.monotonic()
         self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
-        self._seen = -1
+        self._seen: tuple = ()
         self._first = 0
 
     def __enter__(self) -> "Display":
@@ -76,16 +76,17 @@ class Display:
 
     def show(self, progress: Any) -> None:
         """Take note of how far the run is."""
-        if self._seen < 0:
+        seen = progress.done, progress.running
+        if not self._seen:
             self._first = progress.done
         if self._live:
             self._live.update(self._table(progress))
-        elif progress.done != self._seen:
+        elif seen != self._seen:
             failed = f", {len(progress.failed)} failed" if progress.failed else ""
-            print(
-                f"{self._time(progress)}  {progress.done} of {progress.total} jobs{failed}", file=sys.stderr, flush=True
-            )
-        self._seen = progress.done
+            at_work = f"; at work: {', '.join(progress.running)}" if progress.running else ""
+            state = f"{progress.done} of {progress.total} jobs{failed}{at_work}"
+            print(f"{self._time(progress)}  {state}", file=sys.stderr, flush=True)
+        self._seen = seen
 
     def _time(self, progress: Any) -> str:
         from theodolite.commands.progress import duration

@@ -31,5 +31,6 @@ def main(argv: list[str]) -> int:
     differences = (results.rejudge if flags.rejudge else results.verify)(root, registry.load)
     for difference in differences:
         print(difference)
-    print(f"{len(folders)} stored verdicts, {len(differences)} differences{', written anew' * flags.rejudge}")
+    anew = ", written anew" * flags.rejudge
+    print(f"{len(folders)} published results, {len(differences)} differences in their verdicts{anew}")
     return 1 if differences and not flags.rejudge else 0
