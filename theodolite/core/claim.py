@@ -158,10 +158,16 @@ def _ranges(seeds: tuple[int, ...]) -> str:
 
 def row(arm: str, case: str, seed: SupportsIndex, curves: Mapping[str, Any] | None = None, **metrics: Any) -> Row:
     """One seed's result. `curves` maps a name to its two axes, ([steps], [values]), for the figure."""
-    plain: Row = {"arm": arm, "case": case, "seed": int(seed), "metrics": {k: float(v) for k, v in metrics.items()}}
+    plain: Row = {"arm": arm, "case": case, "seed": int(seed), "metrics": {k: _number(v) for k, v in metrics.items()}}
     if curves:
-        plain["curves"] = {k: [[float(v) for v in axis] for axis in axes] for k, axes in curves.items()}
+        plain["curves"] = {k: [[_number(v) for v in axis] for axis in axes] for k, axes in curves.items()}
     return plain
+
+
+def _number(value: Any) -> float:
+    """As a float; one of 32 bits keeps the nine digits that it has, not the seventeen of the double next to it."""
+    short = str(getattr(value, "dtype", "")) == "float32"
+    return float(f"{float(value):.9g}") if short else float(value)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -174,7 +174,7 @@ def rows_of(
     rows = []
     for i, seed in enumerate(seeds):
         learning = found["learning"][i]
-        curves = {"hazards": (at, learning)}
+        curves = {"hazards": (at, learning)} if panel == MILD else {}
         if i == 0:
             curves["visits"] = (np.arange(found["visits"].shape[1]), found["visits"].mean(0))
         rows.append(row(
