@@ -346,5 +346,5 @@ def save(figure: Figure, stem: Path) -> None:
 def slim(svg: bytes) -> bytes:
     """An SVG of four fifths the size: coordinates of two decimals of a point, no indentation, no comments."""
     two_decimals = lambda found: re.sub(rb"(\.\d\d)\d+", rb"\1", found[0]).replace(b"\n", b"")  # noqa: E731
-    svg = re.sub(rb' (?:d|x|y|transform)="[^"]*"', two_decimals, svg)
+    svg = re.sub(rb' (?:d|x|y)="[^"]*"|translate\([^)]*\)', two_decimals, svg)  # scales of glyphs need all they have
     return re.sub(rb">\s+<", b"><", re.sub(rb"<!--.*?-->", b"", svg))
