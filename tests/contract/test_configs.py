@@ -111,6 +111,7 @@ TABLES = {
             "freeze_after": Field(1, (-1,)),
             "hidden": COMMON["hidden"],
             "potential_hidden": COMMON["hidden"],
+            "activation": Field("relu", ("no such activation",)),
         },
     ),
     "gan_gcl": (

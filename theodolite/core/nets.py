@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -17,6 +18,8 @@ from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
 
 Initialiser = Callable[[PRNGKey, tuple[int, int]], Array]
+Activation = Literal["tanh", "relu"]
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 
 
 def orthogonal(scale: float) -> Initialiser:

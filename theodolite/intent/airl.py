@@ -16,7 +16,7 @@ Differences from the paper:
 4. γ in f is the learner's discount (the released code takes 1), h(s') is 0 at a termination alone, and the next
    observation is the true last one (the released code takes zeros).
 5. Observations are standardised by the expert's and the first rounds' moments, then frozen: otherwise the saved reward
-   would drift. tanh layers; g is linear if `hidden` is empty, as in the paper.
+   would drift. g is linear if `hidden` is empty, as in the paper; layers are tanh unless `activation` is relu, its own.
 6. The discriminator draws its policy samples uniformly from the last rounds.
 """
 
@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from theodolite.core import demos, normalise, optim
+from theodolite.core import demos, nets, normalise, optim
 from theodolite.core.agent import Agent, Batch
 from theodolite.core.agent import State as LearnerState
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
@@ -74,9 +74,11 @@ class Config:
     freeze_after: int = 5
     """Rounds whose observations enter the standardiser of g and h."""
     hidden: tuple[int, ...] = (32, 32)
-    """Widths of g's tanh layers; none for a linear g."""
+    """Widths of g's layers; none for a linear g."""
     potential_hidden: tuple[int, ...] = (32, 32)
-    """Widths of h's tanh layers."""
+    """Widths of h's layers."""
+    activation: nets.Activation = "tanh"
+    """Between the layers of g and h."""
 
     def __post_init__(self):
         require(
@@ -92,6 +94,7 @@ class Config:
             freeze_after=non_negative,
             hidden=sizes(),
             potential_hidden=sizes(),
+            activation=one_of(*nets.ACTIVATIONS),
         )
 
 
@@ -109,7 +112,8 @@ def init(c: Config, learner: Agent, expert: demos.Transitions, key: PRNGKey, spa
     """A fresh learner and a reward that is nearly zero; moments start from the expert's observations."""
     learner_key, net_key = jax.random.split(key)
     moments = normalise.moments_of(expert.obs, expert.count)
-    reward = learned_reward.init(net_key, space, c.inputs, c.hidden, c.potential_hidden, moments)
+    widths = c.hidden, c.potential_hidden
+    reward = learned_reward.init(net_key, space, c.inputs, *widths, moments, c.activation)
     opt = optim.adam(c.learning_rate).init(learned_reward.learnt(reward))
     replay = learned_reward.no_replay(c.replay, expert.rows)
     return State(learner.init(learner_key, space), reward, opt, replay, jnp.int32(0))

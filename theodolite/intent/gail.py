@@ -52,8 +52,6 @@ REWARD_MAPS = {
     "fairl": lambda z: -z * jnp.exp(jnp.clip(z, -10, 10)),  # forward KL (Ghasemipour et al. 2020)
 }
 
-ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
-
 
 @config
 class Config:
@@ -81,7 +79,7 @@ class Config:
     """Newest policy pairs of earlier rounds that D goes on learning from beside the present round's."""
     hidden: tuple[int, ...] = (100, 100)
     """Widths of D's hidden layers."""
-    activation: Literal["tanh", "relu"] = "tanh"
+    activation: nets.Activation = "tanh"
     """Of the hidden layers; relu tells pairs apart that lie far from the expert's, where tanh is flat."""
 
     def __post_init__(self):
@@ -97,7 +95,7 @@ class Config:
             gradient_penalty=optional(non_negative),
             replay=non_negative,
             hidden=sizes(),
-            activation=one_of(*ACTIVATIONS),
+            activation=one_of(*nets.ACTIVATIONS),
         )
         if self.absorbing and self.discount == 1:
             raise UserError("discount = 1.0: must be < 1 with absorbing, where an end is paid γ/(1-γ) rewards.")
@@ -179,7 +177,7 @@ def init(c: Config, learner: Agent, expert: demos.Transitions, key: PRNGKey, spa
     x = features(c, expert.rows, discrete)
     outputs = space.action.num if isinstance(space.action, Discrete) and c.inputs == "obs_action" else 1
     widths = (x.shape[-1] + c.absorbing, *c.hidden, outputs)
-    activation = ACTIVATIONS[c.activation]
+    activation = nets.ACTIVATIONS[c.activation]
     net = nets.mlp(net_key, widths, hidden=nets.glorot(1.0), head=nets.glorot(0.0), activation=activation)
     discriminator = Discriminator(net, normalise.moments_of(x, expert.count))
     empty = jax.tree.map(lambda a: jnp.zeros((c.replay, *a.shape[1:]), a.dtype), expert.rows)

@@ -7,7 +7,7 @@ executes is what it is judged by: actions are clipped to the action space before
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -55,12 +55,13 @@ def init(
     hidden: tuple[int, ...],
     potential_hidden: tuple[int, ...] | None,
     moments: normalise.Moments,
+    activation: nets.Activation = "tanh",
 ) -> LearnedReward:
-    """Fresh networks with tanh layers, whose last one starts small; without `potential_hidden` there is no h."""
+    """Fresh networks whose last layer starts small; without `potential_hidden` there is no h."""
     g_key, h_key = jax.random.split(key)
     width = space.obs.shape[0]
     actions = space.action.num if isinstance(space.action, Discrete) else space.action.shape[0]
-    made = {"hidden": nets.glorot(1.0), "head": nets.glorot(0.1)}
+    made: Any = {"hidden": nets.glorot(1.0), "head": nets.glorot(0.1), "activation": nets.ACTIVATIONS[activation]}
     g = nets.mlp(g_key, (width + (actions if inputs == "obs_action" else 0), *hidden, 1), **made)
     h = None if potential_hidden is None else nets.mlp(h_key, (width, *potential_hidden, 1), **made)
     return LearnedReward(g, h, moments, inputs, space)
