@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gail_task import make_demos
+from adversarial_task import make_demos
 from harness import Worker, arguments, bar, column, finish, in_turns, median, ratio, said
 from peers import python
 
@@ -34,8 +34,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         demos = Path(folder) / "demos.npz"
         expert = make_demos(demos)
-        goal = demos, 0.95 * expert, options.most
-        with Worker("gail_ours.py", *goal) as a, Worker("gail_imitation.py", *goal, python=peer) as b:
+        goal = "gail", demos, 0.95 * expert, options.most
+        with Worker("adversarial_ours.py", *goal) as a, Worker("adversarial_imitation.py", *goal, python=peer) as b:
             workers = {"theodolite": a, "imitation": b}
             runs = in_turns(workers, "chunk", options.rounds)
             reached = in_turns(workers, "reach", options.seeds)

@@ -43,7 +43,7 @@ def made_up():
     values = -np.hypot(*(airl_transfer.cells() - np.array([0.3, 0.5])).T)
     curves = {"reward_map": (range(len(values)), values)}
     moved = [
-        row(arm, "maze", s, curves, imitation_return=0, imitation_share=1, transfer_return=-20 + rng.random())
+        row(arm, "maze", s, curves, imitation_share=1, self_return=-9, transfer_return=-20 + rng.random())
         for arm in airl_transfer.METHODS for s in range(4)
     ]  # fmt: skip
     return tabular, [*moved, *(row("true reward", "maze", s, transfer_return=-8.0) for s in range(4))]

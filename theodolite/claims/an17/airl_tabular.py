@@ -15,7 +15,7 @@ from theodolite.envs.tabular import permute_actions, rewarded_loop
 from theodolite.intent import airl_tabular, maxent_irl, rewards
 
 CASES = {"deterministic": "deterministic MDPs", "stochastic": "stochastic MDPs"}
-ARMS = ("maxent state", "maxent pair", "airl state", "airl corrected", "airl pair")
+ARMS = ("maxent state", "maxent pair", "airl state", "airl corrected", "airl pair", "advantage")
 NUM_MDPS: dict[Size, int] = {"smoke": 2, "quick": 20, "full": 100}
 STEPS: dict[Size, int] = {"smoke": 20, "quick": 4_000, "full": 8_000}
 
@@ -47,6 +47,8 @@ def pair_reward(m: MDP, policy: Array, steps: int) -> Array:
 
 def learned(arm: str, m: MDP, policy: Array, steps: int) -> Array:
     """The reward that an arm finds from the expert's policy, over states or pairs."""
+    if arm == "advantage":  # what a discriminator of pairs without potential is left with: f = log π of the expert
+        return jnp.log(policy)
     if arm == "maxent state":
         return maxent_irl.solve_states(m, tabular.occupancy(m, policy)).reward
     if arm == "maxent pair":

@@ -27,6 +27,8 @@ NUM_ENVS, TEST_EPISODES, EXPERT_EPISODES, HORIZON = 20, 20, 50, 100
 LEARNER = ppo.Config(rollout=HORIZON, minibatches=10, learning_rate=1e-3, discount=0.99, squash=True, hidden=(32, 32))
 EXPERT_TEMPERATURE = 0.02
 """Of the expert and of the oracle; a learned reward is in units of entropy and has temperature 1."""
+MEMORY = 300_000
+"""Transitions that the long memory holds: every one of the quick size, half of the full one's."""
 GRID = 15
 """Cells along a side of the map of a reward."""
 
@@ -74,6 +76,7 @@ def learns_by(module) -> Callable[[PyTree], Agent]:
 
 METHODS: Recipes = {
     "airl state": (learns_by(airl), airl.Config(discount=LEARNER.discount)),
+    "airl state, long memory": (learns_by(airl), airl.Config(discount=LEARNER.discount, replay=MEMORY)),
     "airl pair": (learns_by(airl), airl.Config(discount=LEARNER.discount, inputs="obs_action")),
     "gan_gcl state": (learns_by(gan_gcl), gan_gcl.Config(horizon=HORIZON, inputs="obs")),
     "gan_gcl pair": (learns_by(gan_gcl), gan_gcl.Config(horizon=HORIZON)),
@@ -104,9 +107,9 @@ def paid(space) -> Callable[[PyTree], Agent]:
     return lambda c: learned_reward.paid_by(partial(learned_reward.ground, c[1]), soft(c[0]), space)
 
 
-def retrained(world: World, reward: LearnedReward, seeds: tuple[int, ...], iterations: int) -> Array:
-    """True returns in the second world of fresh policies trained there on every seed's reward. [S]"""
-    envs = copies(world.test, NUM_ENVS)
+def retrained(task: str, reward: LearnedReward, seeds: tuple[int, ...], iterations: int) -> Array:
+    """True returns in a world of fresh policies trained there on every seed's reward. [S]"""
+    envs = copies(task, NUM_ENVS)
     build = paid(envs.space)
     config = each_seed(replace(LEARNER, temperature=1.0), len(seeds)), reward
     states = last_state(build, config, envs, len(seeds), iterations, stacked=True)
@@ -114,7 +117,7 @@ def retrained(world: World, reward: LearnedReward, seeds: tuple[int, ...], itera
 
 
 def transfer(arm: str, name: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
-    """One method: its return where it learned, and that of its reward (GAIL: of its policy) in the other world."""
+    """One method: its return where it learned, and that of its reward (GAIL: of its policy) in either world."""
     world, (build, own) = WORLDS[name], METHODS[arm]
     shown = the_expert(world, budget.expert_iterations)
     t = demos.transitions(shown.demos)
@@ -124,14 +127,14 @@ def transfer(arm: str, name: str, seeds: tuple[int, ...], budget: Budget) -> lis
     policy = modes(build, config)
     imitated = test_returns(envs._replace(num_envs=TEST_EPISODES), policy, states, seeds)
     if arm == "gail policy":
-        moved, maps = test_returns(others, policy, states, seeds), [None] * len(seeds)
+        again, moved, maps = imitated, test_returns(others, policy, states, seeds), [None] * len(seeds)
     else:
-        moved = retrained(world, states.reward, seeds, budget.iterations)
+        again, moved = (retrained(task, states.reward, seeds, budget.iterations) for task in world)
         maps = reward_maps(states.reward) if name == "maze" else [None] * len(seeds)
     shares = shown.normalised(np.asarray(imitated, np.float64))
     return [
-        row(arm, name, s, curve, imitation_return=i, imitation_share=share, transfer_return=m)
-        for s, i, share, m, curve in zip(seeds, imitated, shares, moved, maps, strict=True)
+        row(arm, name, s, curve, imitation_share=share, self_return=a, transfer_return=m)
+        for s, share, a, m, curve in zip(seeds, shares, again, moved, maps, strict=True)
     ]
 
 

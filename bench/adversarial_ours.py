@@ -1,4 +1,7 @@
-"""Worker: Theodolite's GAIL on seals/CartPole-v0. Arguments: demonstrations, return to reach, most rounds."""
+"""Worker: Theodolite's GAIL or AIRL on seals/CartPole-v0.
+
+Arguments: gail or airl, demonstrations, return to reach, most rounds.
+"""
 
 import sys
 import time
@@ -7,26 +10,38 @@ from itertools import count
 
 import jax
 import jax.numpy as jnp
+from adversarial_task import envs, read_demos
 from compile_time import compile_s, watch
-from gail_task import envs, read_demos
 from worker import serve
 
 from theodolite.control import ppo
+from theodolite.core.agent import Agent
 from theodolite.core.train import Chunk, train
-from theodolite.intent import gail
+from theodolite.intent import airl, gail
 
-PATH, TARGET, MOST = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+METHOD, PATH, TARGET, MOST = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 NUM_ENVS, ROLLOUT = 8, 2_048
-LEARNER = ppo.Config(rollout=ROLLOUT, learning_rate=4e-4, discount=0.95, epochs=5, minibatches=256)
-JUDGE = gail.Config(
-    hidden=(32, 32), learning_rate=1e-3, steps=8, batch_size=1_024, entropy_bonus=0.0, activation="relu"
-)
-SETTINGS = JUDGE, LEARNER, read_demos(PATH)
+LEARNERS = {
+    "gail": ppo.Config(rollout=ROLLOUT, learning_rate=4e-4, discount=0.95, epochs=5, minibatches=256),
+    "airl": ppo.Config(
+        rollout=ROLLOUT, learning_rate=5e-4, discount=0.95, epochs=5, minibatches=256, clip=0.1, value_coefficient=0.1
+    ),
+}
+REWARDS = {
+    "gail": gail.Config(
+        steps=8, batch_size=1_024, entropy_bonus=0.0, hidden=(32, 32), learning_rate=1e-3, activation="relu"
+    ),
+    "airl": airl.Config(
+        steps=16, batch_size=2_048, inputs="obs_action", replay=0, learning_rate=1e-3, hidden=(32,), activation="relu"
+    ),
+}
+MODULES = {"gail": gail, "airl": airl}
+SETTINGS = REWARDS[METHOD], LEARNERS[METHOD], read_demos(PATH)
 seeds = count()
 
 
-def agent(c: tuple) -> gail.Agent:
-    return gail.agent(c[0], ppo.agent(c[1]), c[2])
+def agent(c: tuple) -> Agent:
+    return MODULES[METHOD].agent(c[0], ppo.agent(c[1]), c[2])
 
 
 def begin(seed: int, every: int, updates: int = 10**9) -> Iterator[Chunk]:

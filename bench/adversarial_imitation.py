@@ -1,6 +1,6 @@
-"""Worker: imitation's GAIL on seals/CartPole-v0 at its tutorial's settings; runs inside its own environment.
+"""Worker: imitation's GAIL or AIRL on seals/CartPole-v0 at its tutorials' settings; runs inside its own environment.
 
-Arguments: demonstrations, return to reach, most rounds.
+Arguments: gail or airl, demonstrations, return to reach, most rounds.
 """
 
 import logging
@@ -10,21 +10,29 @@ from itertools import count
 
 import numpy as np
 import seals  # noqa: F401, registers the task
+from imitation.algorithms.adversarial.airl import AIRL
+from imitation.algorithms.adversarial.common import AdversarialTrainer
 from imitation.algorithms.adversarial.gail import GAIL
 from imitation.data.types import Trajectory
-from imitation.rewards.reward_nets import BasicRewardNet
+from imitation.rewards.reward_nets import BasicRewardNet, BasicShapedRewardNet
 from imitation.util.networks import RunningNorm
 from imitation.util.util import make_vec_env
 from stable_baselines3 import PPO
 from worker import serve
 
-PATH, TARGET, MOST = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+METHOD, PATH, TARGET, MOST = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 NUM_ENVS, ROLLOUT = 8, 2_048
+LEARNERS = {
+    "gail": {"learning_rate": 4e-4},
+    "airl": {"learning_rate": 5e-4, "clip_range": 0.1, "vf_coef": 0.1},
+}
+TRAINERS = {"gail": (GAIL, BasicRewardNet, 1_024, 8), "airl": (AIRL, BasicShapedRewardNet, 2_048, 16)}
+"""The trainer, its reward net, pairs of each class per update, updates a round."""
 logging.disable()
 seeds = count()
 
 
-def trainer(seed: int) -> GAIL:
+def trainer(seed: int) -> AdversarialTrainer:
     venv = make_vec_env("seals/CartPole-v0", rng=np.random.default_rng(seed), n_envs=NUM_ENVS)
     with np.load(PATH) as f:
         pairs = zip(f["obs"], f["action"], strict=True)
@@ -35,21 +43,22 @@ def trainer(seed: int) -> GAIL:
         n_steps=ROLLOUT,
         batch_size=64,
         ent_coef=0.0,
-        learning_rate=4e-4,
         gamma=0.95,
         n_epochs=5,
         seed=seed,
         device="cpu",
+        **LEARNERS[METHOD],
     )
     spaces = venv.observation_space, venv.action_space
-    return GAIL(
+    adversary, reward_net, batch, updates = TRAINERS[METHOD]
+    return adversary(
         demonstrations=expert,
-        demo_batch_size=1_024,
+        demo_batch_size=batch,
         gen_replay_buffer_capacity=512,
-        n_disc_updates_per_round=8,
+        n_disc_updates_per_round=updates,
         venv=venv,
         gen_algo=learner,
-        reward_net=BasicRewardNet(*spaces, normalize_input_layer=RunningNorm),
+        reward_net=reward_net(*spaces, normalize_input_layer=RunningNorm),
         log_dir=tempfile.mkdtemp(),
     )
 
