@@ -220,9 +220,9 @@ ITEM = Item(
         "test, because dynamics drawn afresh keep the good action where it was.",
         "Maze: PPO with a squashed Gaussian instead of TRPO, 300,000 steps per phase in quick; observations show the "
         "velocity; returns are of the policy's mode.",
-        "Learned rewards are high where the demonstrations went, not where the target is near: in the other maze the fresh "
-        "policy stops at the barrier. A linear reward, one of positions alone, noisier experts and weight decay were tried "
-        "on other seeds and did not mend it.",
+        "Learned rewards are high where the demonstrations went, not where the target is near: in the other maze the "
+        "fresh policy stops at the barrier. A linear reward, one of positions alone, noisier experts and weight decay "
+        "were tried on other seeds and did not mend it.",
         "A swimmer with swapped drag stands in for the disabled ant.",
         "GAIL's discriminator pays its logit here, the reward that does not care how an episode ends.",
     ),
