@@ -39,4 +39,4 @@ def test_an_unknown_name_is_said_with_what_to_do():
 def test_a_missing_package_is_said_with_the_command_that_brings_it():
     text = str(needs_extra("envpool", "mujoco", "environment 'Hopper-v5'"))
     assert text.startswith("environment 'Hopper-v5' needs the package 'envpool'")
-    assert "pip install 'theodolite[mujoco]'" in text
+    assert "pip install -e '.[mujoco]'" in text

@@ -26,8 +26,13 @@ def unknown(kind: str, name: str, known: Iterable[str], how_to_list: str = "") -
     return UserError(f"{kind} {name!r} is unknown.{nearest(name, known)}{' ' + how_to_list if how_to_list else ''}")
 
 
+def installs(extra: str) -> str:
+    """The command that brings an extra; Theodolite is installed from its folder."""
+    return f"pip install -e '.[{extra}]'"
+
+
 def needs_extra(package: str, extra: str, what: str) -> UserError:
     """The error for a door whose package is not installed; `extra` is the name of our extra that brings it."""
     return UserError(
-        f"{what} needs the package {package!r}, which is not installed: pip install 'theodolite[{extra}]'."
+        f"{what} needs the package {package!r}, which is not installed. In Theodolite's folder: {installs(extra)}."
     )

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from theodolite.core.env import Box, Env, JaxEnvs, auto_reset, clip_actions, time_limit
-from theodolite.core.errors import UserError, nearest, needs_extra, unknown
+from theodolite.core.errors import UserError, installs, nearest, needs_extra, unknown
 from theodolite.core.host import HostEnv
 from theodolite.envs import classic, maze, probes, swimmer, world_env, worlds
 
@@ -164,5 +164,5 @@ def _import(module: str, id: str) -> None:
 def _more() -> str:
     missing = [name for name in ("envpool", "gymnasium") if _adapter(f"{name}_adapter") is None]
     if missing:
-        return f"{' and '.join(missing)}, not installed, may know it: pip install 'theodolite[mujoco]'."
+        return f"{' and '.join(missing)}, not installed, may know it: {installs('mujoco')}."
     return "theodolite.envs.registry.known_ids() lists all; a module of your own is named as in 'my_module:MyEnv-v0'."
