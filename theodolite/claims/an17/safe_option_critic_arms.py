@@ -79,8 +79,8 @@ def stacked(configs: list[Any], each: int) -> Any:
 
 
 def keys_of(seeds: tuple[int, ...]) -> jax.Array:
-    """One key per seed, the same for every arm."""
-    return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(1807), jnp.array(seeds))
+    """One key per seed, the same for every arm; no run from this root was seen before the settings were fixed."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(1_807_041), jnp.array(seeds))
 
 
 class Study:

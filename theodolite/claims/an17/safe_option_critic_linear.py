@@ -53,7 +53,7 @@ def paired(pair: tuple[oc.Config, safe.Config]) -> tuple[oc.Config, Any]:
 def linear(name: str, arm: str, psi: float, seeds: tuple[int, ...], episodes: int) -> list[Row]:
     """Return and risky steps in the last tenth of the episodes, and over all of them."""
     c = {"CartPole": CARTPOLE, "puddle": PUDDLE}[name]
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(2018), jnp.array(seeds))
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(20_181), jnp.array(seeds))
     windows = min(20, episodes)
     options: dict[str, Any] = {"episodes": episodes, "windows": windows}
     rule = replace(LINEAR_RULES[arm], psi=psi) if arm in LINEAR_RULES else None
@@ -89,7 +89,7 @@ def gambles(seeds: tuple[int, ...]) -> list[Row]:
     for seed in seeds:
         for panel, levels in OUTCOMES.items():
             for i, level in enumerate(levels):
-                g = gamble(np.random.default_rng((seed, i, len(panel))), panel, level)
+                g = gamble(np.random.default_rng((1, seed, i, len(panel))), panel, level)
                 seen = g.seen(CLIP)
                 plans = {
                     "neutral, clipped": tail.controllable(seen, 0.0),
