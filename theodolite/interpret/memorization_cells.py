@@ -196,7 +196,10 @@ def block(key: PRNGKey, width: int) -> Block:
     """One block of a transformer."""
     a, b, c, d = jax.random.split(key, 4)
     return Block(
-        _linear(a, width, 3 * width), _linear(b, width, width), _linear(c, width, 4 * width), _linear(d, 4 * width, width)
+        _linear(a, width, 3 * width),
+        _linear(b, width, width),
+        _linear(c, width, 4 * width),
+        _linear(d, 4 * width, width),
     )
 
 
@@ -222,9 +225,10 @@ def net(
         make, positions = partial(block, width=width), 0.02 * jax.random.normal(position_key, (length, width))
     else:
         inner = depth if kind == "nlstm" else 1
-        make, positions = partial(
-            recurrent, kind=kind, width=width, depth=inner, gate_bias=gate_bias, forget_bias=forget_bias
-        ), None
+        make, positions = (
+            partial(recurrent, kind=kind, width=width, depth=inner, gate_bias=gate_bias, forget_bias=forget_bias),
+            None,
+        )
     return Net(embedding, positions, tuple(map(make, keys)), _linear(head_key, width, words))
 
 

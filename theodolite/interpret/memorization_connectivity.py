@@ -6,12 +6,12 @@
     integrated  | x_t · mean_a ∂ score(a x) / ∂ x_t |, integrated gradients from the zero embedding
     occlusion   | score - score with x_t as padding |
 
-The score is the word's logit; a common offset of all logits cancels in the softmax but not there, so its log-probability
-and its lead over the runner-up are controls. All positions of one target are one backward pass, all targets one `vmap`.
-No character after u can matter, and the result is exactly zero there.
+The score is the word's logit; a common offset of all logits cancels in the softmax but not there, so the controls are
+its log-probability and its lead over the runner-up. All positions of one target are one backward pass, all targets one
+`vmap`. No character after u can matter, and the result is exactly zero there.
 """
 
-from collections.abc import Callable
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import jax
@@ -125,15 +125,13 @@ def reach(strength: Float[Array, "K T"], positions: Int[Array, " K"], read: Int[
     weight = strength / jnp.maximum(strength.sum(-1, keepdims=True), 1e-30)
     behind = positions[:, None] - jnp.arange(strength.shape[1])[None]
     entropy = -(weight * jnp.log(jnp.maximum(weight, 1e-30))).sum(-1)
-    return Reach(
-        (weight * behind).sum(-1), jnp.where(behind > read[:, None], weight, 0).sum(-1), jnp.exp(entropy)
-    )
+    return Reach((weight * behind).sum(-1), jnp.where(behind > read[:, None], weight, 0).sum(-1), jnp.exp(entropy))
 
 
 def words_before(characters: Int[np.ndarray, " T"], position: int) -> list[slice]:
     """The words that end before the one at `position`, each with its space."""
     starts = [int(t) for t in np.flatnonzero(characters[: position + 1] == SPACE)]
-    return [slice(a, b) for a, b in zip(starts, starts[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(starts)]
 
 
 def deletions(
@@ -143,7 +141,10 @@ def deletions(
     count: int,
     generator: np.random.Generator,
 ) -> tuple[Int[np.ndarray, " T"], Int[np.ndarray, " T"]] | None:
-    """The sequence without its `count` most connected past words, and without as many random ones; None if it has no more."""
+    """The sequence without its `count` most connected past words, and without as many random ones.
+
+    None if it has no more than these.
+    """
     words = words_before(characters, position)
     if len(words) <= count:
         return None
@@ -155,12 +156,3 @@ def deletions(
             left[words[i]] = PADDING
         both.append(left)
     return both[0], both[1]
-
-
-def batched(f: Callable, size: int) -> Callable:
-    """`f` over the leading axis of its arguments after the first, `size` of them at a time."""
-
-    def over(net: Net, *rows: Array) -> Array:
-        return jax.lax.map(lambda row: f(net, *row), rows, batch_size=size)
-
-    return over

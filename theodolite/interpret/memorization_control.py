@@ -2,9 +2,9 @@
 
     fill ... KEY fill (distance characters) ask ANSWER fill ...
 
-There are as many answers as keys, in pairs that share their first letter. With probability `certainty` the answer is the
-key's, else it is drawn from all. Which word is most likely, given the key and k letters of the answer, is a sum over the
-answers, and so is the accuracy of the best guess.
+There are as many answers as keys, in pairs that share their first letter. With probability `certainty` the answer is
+the key's, else it is drawn from all. Which word is most likely, given the key and k letters of the answer, is a sum
+over the answers, and so is the accuracy of the best guess.
 """
 
 from typing import NamedTuple

@@ -163,13 +163,17 @@ def articles(dump: str) -> Iterator[str]:
 
 def without_markup(text: str) -> str:
     """Wikitext without templates, tables, references, files and addresses; of a link its visible words."""
-    text = re.sub(r"<!--.*?-->|<ref[^>/]*/>|<ref.*?</ref\s*>|<(math|gallery|timeline)\b.*?</\1\s*>", " ", text, flags=re.S)
+    text = re.sub(
+        r"<!--.*?-->|<ref[^>/]*/>|<ref.*?</ref\s*>|<(math|gallery|timeline)\b.*?</\1\s*>", " ", text, flags=re.S
+    )
     for inside in (r"\{\{[^{}]*\}\}", r"\{\|(?:[^{}]|\{(?!\|))*?\|\}", r"\[\[(?:file|image|category):[^\[\]]*\]\]"):
         before = None
         while before != text:
             before, text = text, re.sub(inside, " ", text, flags=re.S | re.I)
         if "file" in inside:
-            text = re.sub(r"\[\[(?:file|image|category):(?:\[\[[^\[\]]*\]\]|[^\[\]])*\]\]", " ", text, flags=re.S | re.I)
+            text = re.sub(
+                r"\[\[(?:file|image|category):(?:\[\[[^\[\]]*\]\]|[^\[\]])*\]\]", " ", text, flags=re.S | re.I
+            )
     text = re.sub(r"\[\[(?:[^\[\]|]*\|)?([^\[\]]*)\]\]", r"\1", text)
     text = re.sub(r"\[?https?://[^\s\]]*|<[^<>]*>", " ", text)
     return re.sub(r"(?m)^[|!*#:;].*\|\|.*$", " ", text)
@@ -208,7 +212,9 @@ def read_wikipedia(place: Path | None = None) -> list[str]:
         else:
             raw = path.read_bytes()
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} could not be read ({error}). Expected is a wheel of gensim 4, or its shard.") from error
+        raise UserError(
+            f"{path} could not be read ({error}). Expected is a wheel of gensim 4, or its shard."
+        ) from error
     found = hashlib.sha256(raw).hexdigest()
     if found != SHARD_SHA256:
         raise UserError(
