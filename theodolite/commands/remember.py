@@ -101,18 +101,17 @@ def _train(flags: Flags) -> dict[str, Any]:
 def _fit(c: Any, text: Any, flags: Flags) -> tuple[Any, float]:
     """One cell, with a line of progress at every tenth of the way."""
     import jax
+    import numpy as np
 
     from theodolite.core.train import solve
     from theodolite.interpret import memorization as rnn
 
     data, net, loss = rnn.data(text), None, float("nan")
-    every = max(1, flags.steps // 10)
-    for chunk in solve(
-        lambda c: rnn.solver(c, data), c, rnn.space(text), updates=flags.steps, every=every, seed=flags.seed
-    ):
+    every, space = max(1, flags.steps // 10), rnn.space(text)
+    chunks = solve(lambda c: rnn.solver(c, data), c, space, updates=flags.steps, every=every, seed=flags.seed)
+    for chunk in chunks:
         net = jax.tree.map(lambda x: x[0], chunk.carry.agent.net)
         loss = float(chunk.metrics["loss"][0, -every:].mean())
-        print(
-            f"{KINDS[c.kind]}: {chunk.update:,} of {flags.steps:,}, loss {loss:.3f} nats", file=sys.stderr, flush=True
-        )
-    return net, loss
+        at = f"{chunk.update:,} of {flags.steps:,}"
+        print(f"{KINDS[c.kind]}: {at}, loss {loss:.3f} nats", file=sys.stderr, flush=True)
+    return jax.tree.map(np.asarray, net), loss

@@ -27,29 +27,53 @@ Score = Literal["logit", "log_prob", "contrast"]
 Method = Literal["norm", "square", "input", "integrated", "occlusion"]
 SCORES: tuple[Score, ...] = ("logit", "log_prob", "contrast")
 METHODS: tuple[Method, ...] = ("norm", "square", "input", "integrated", "occlusion")
+MAPS: tuple[tuple[Method, Score], ...] = (
+    *(("norm", kind) for kind in SCORES),
+    ("input", "logit"), ("integrated", "logit"), ("occlusion", "logit"),
+)  # fmt: skip
+"""What `every_map` returns, in order; squares follow from norms."""
 IG_STEPS = 32
 
 
-def score(row: Float[Array, " V"], word: Int[Array, ""], kind: Score = "logit") -> Float[Array, ""]:
-    """The word's logit, its log-probability, or its logit minus that of the best other word."""
-    if kind == "logit":
-        return row[word]
-    if kind == "log_prob":
-        return jax.nn.log_softmax(row)[word]
-    return row[word] - jnp.where(jnp.arange(len(row)) == word, -jnp.inf, row).max()
+def score(row: Float[Array, " V"], word: Int[Array, ""], kind: Score | Array = "logit") -> Float[Array, ""]:
+    """The word's logit, its log-probability, or its logit minus that of the best other word; `kind` may be traced."""
+    others = jnp.where(jnp.arange(len(row)) == word, -jnp.inf, row)
+    every = jnp.stack([row[word], jax.nn.log_softmax(row)[word], row[word] - others.max()])
+    return every[SCORES.index(kind) if isinstance(kind, str) else kind]
 
 
 def gradients(
-    net: Net, x: Float[Array, "T C"], positions: Int[Array, " K"], words: Int[Array, " K"], kind: Score = "logit"
+    net: Net,
+    x: Float[Array, "T C"],
+    positions: Int[Array, " K"],
+    words: Int[Array, " K"],
+    kind: Score | Int[Array, " K"] = "logit",
 ) -> Float[Array, "K T C"]:
-    """∂ score / ∂ x at all T inputs, for K targets (position, word)."""
+    """∂ score / ∂ x at all T inputs, for K targets (position, word); `kind` is a score's name, or an index for each."""
     hidden, pull = jax.vjp(lambda x: net.features(x[None])[0], x)
+    kinds = jnp.full(len(positions), SCORES.index(kind)) if isinstance(kind, str) else kind
 
-    def one(position: Array, word: Array) -> Array:
-        at = jax.grad(lambda h: score(net.head(h), word, kind))(hidden[position])
+    def one(position: Array, word: Array, which: Array) -> Array:
+        at = jax.grad(lambda h: score(net.head(h), word, which))(hidden[position])
         return pull(jnp.zeros_like(hidden).at[position].set(at))[0]
 
-    return jax.vmap(one)(positions, words)
+    return jax.vmap(one)(positions, words, kinds)
+
+
+def every_map(
+    net: Net, characters: Int[Array, " T"], positions: Int[Array, " K"], words: Int[Array, " K"]
+) -> Float[Array, "M K T"]:
+    """Connectivity by all of the MAPS, from one program that reads the sequence forward once."""
+    x, count = jax.nn.one_hot(characters, ALPHABET), len(positions)
+    kinds = jnp.repeat(jnp.arange(len(SCORES)), count)
+    g = gradients(net, x, jnp.tile(positions, len(SCORES)), jnp.tile(words, len(SCORES)), kinds)
+    norms = jnp.sqrt((g * g).sum(-1)).reshape(len(SCORES), count, -1)
+    others = [
+        jnp.abs((g[:count] * x[None]).sum(-1)),
+        jnp.abs(integrated(net, characters, positions, words)),
+        jnp.abs(occlusion(net, characters, positions, words)),
+    ]
+    return jnp.concatenate([norms, jnp.stack(others)])
 
 
 def connectivity(

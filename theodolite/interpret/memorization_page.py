@@ -7,7 +7,6 @@ rests on, beside the three likeliest words. Strengths are relative to the larges
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from jaxtyping import Float, Int
 from theodolite.core.errors import UserError
 from theodolite.core.files import write_text
 from theodolite.interpret.memorization_cells import Net
-from theodolite.interpret.memorization_connectivity import connectivity, letters_read
+from theodolite.interpret.memorization_connectivity import MAPS, every_map, letters_read
 from theodolite.interpret.memorization_text import (
     ALPHABET,
     LETTERS,
@@ -33,11 +32,6 @@ from theodolite.interpret.memorization_text import (
     pack,
 )
 
-MAPS: tuple[tuple[Any, Any], ...] = (
-    ("norm", "logit"), ("norm", "log_prob"), ("norm", "contrast"),
-    ("input", "logit"), ("integrated", "logit"), ("occlusion", "logit"),
-)  # fmt: skip
-"""What is stored; the square follows from the norm."""
 MOST_LETTERS = 8
 RARE = 100
 """Words beyond this rank make examples when they come again."""
@@ -79,10 +73,9 @@ def telling(part: Sequences, count: int) -> Sequences:
     return Sequences(part.characters[best], part.words[best])
 
 
-@partial(jax.jit, static_argnames=("method", "kind"))
-def _maps(net: Net, characters: Any, words: Any, method: Any, kind: Any) -> Any:
-    positions = jnp.arange(len(characters))
-    return connectivity(net, characters, positions, words, method, kind)
+@jax.jit
+def _maps(net: Net, characters: Any, words: Any) -> Any:
+    return every_map(net, characters, jnp.arange(len(characters)), words)
 
 
 @jax.jit
@@ -106,7 +99,8 @@ def _looked_at(net: Net, characters: Int[np.ndarray, " T"], words: Int[np.ndarra
     best = np.argsort(-chances, axis=-1, kind="stable")[:, :3]
     target = np.where(words > UNKNOWN, words, best[:, 0]).astype(np.int32)
     top = [[int(w) for w in best[u]] + [round(1000 * float(chances[u, w])) for w in best[u]] for u in range(count)]
-    maps = {f"{m}/{k}": triangle(np.asarray(_maps(net, characters, target, m, k)), count) for m, k in MAPS}
+    found = np.asarray(_maps(net, characters, target))
+    maps = {f"{m}/{k}": triangle(strength, count) for (m, k), strength in zip(MAPS, found, strict=True)}
     return {"top": top, "target": target[:count].tolist(), "maps": maps}
 
 

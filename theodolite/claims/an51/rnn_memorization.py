@@ -46,7 +46,7 @@ def _by_letters(published: dict[str, tuple[float, ...]]) -> dict[tuple[str, str]
 CLAIMS = (
     Claim(
         id="reach",
-        text="The GRU's connectivity reaches further back than the LSTM's, and the LSTM's further than the nested one's.",
+        text="Connectivity reaches further back in the GRU than in the LSTM, and further there than in the nested one.",
         where="figure 2 and its published data",
         metric="lag",
         arms=ARMS,
@@ -58,8 +58,7 @@ CLAIMS = (
     ),
     Claim(
         id="reach-at-matched-loss",
-        text="So it is at equal loss: each network is looked at when its validation loss first is as low as the slowest "
-        "cell's.",
+        text="So it is at equal loss: each network is looked at when its validation loss is first as low as all reach.",
         source="newsletter",
         metric="lag",
         arms=ARMS,
@@ -145,8 +144,8 @@ CLAIMS = (
     ),
     Claim(
         id="repeats",
-        text="A rarer word that has occurred in the sequence before is recognised after one letter, by the GRU more than "
-        "by the LSTM.",
+        text="A rarer word that has occurred before in the sequence is recognised after one letter, more so by the GRU "
+        "than by the LSTM.",
         where="figure 2, the second 'grammar'",
         metric="repeat_gain",
         arms=ARMS,
@@ -193,8 +192,8 @@ CLAIMS = (
     ),
     Claim(
         id="plateau",
-        text="The GRU stays longer on the plateau of single words than the LSTM; with gate biases of -1 instead of 1 it "
-        "leaves earlier.",
+        text="The GRU stays longer on the plateau of single words than the LSTM; it leaves earlier with gate biases of "
+        "-1 instead of 1.",
         where="training curves; the bias is our conjecture",
         metric="plateau",
         higher_is_better=False,
@@ -206,8 +205,7 @@ CLAIMS = (
     ),
     Claim(
         id="page",
-        text="The figure can be played with: one page of under 2 MB that needs nothing else, with all networks and ways "
-        "to attribute.",
+        text="The figure can be played with: one page of under 2 MB, which needs nothing else, with all networks.",
         source="newsletter",
         metric="page_megabytes",
         higher_is_better=False,
@@ -236,25 +234,22 @@ ITEM = Item(
     jobs=jobs,
     figure=figure,
     leave=leave,
-    summary="What a character model's guess rests on, as the gradient of the guessed word with respect to every earlier "
-    "character, for GRU, LSTM, nested LSTM, a vanilla cell and a small transformer. The run leaves a page to play with.",
+    summary="What a character model's guess of a word rests on: the gradient with respect to every earlier character, "
+    "for GRU, LSTM, nested LSTM, a vanilla cell and a small transformer. The run leaves a page to play with.",
     equation="connectivity(t, u) = ‖ ∂ logit_u[word] / ∂ x_t ‖",
-    how_to=(
-        "pip install 'theodolite[text]'",
-        "theodolite run rnn_memorization",
-        "theodolite remember my_text.txt --out my_page",
-    ),
+    how_to=("theodolite run rnn_memorization", "theodolite run rnn_memorization --size full"),
     notes=(
         "The text is 206 pages of Wikipedia that the package gensim ships, 2.8 million characters; the article has 100 "
         "million. Sequences of 100 characters, split by article, not 200 split at random.",
         "At size quick 512 words are known, 16,384 in the article: the accuracies are not of the same task.",
-        "Cells have equally many numbers between embedding and head (65,536 at size quick); the article gave them equal "
-        "widths. The nested LSTM has one layer and the others two, as there.",
+        "Cells have equally many numbers between embedding and head, 65,536 at size quick; in the article they have "
+        "equal widths. The nested LSTM has one layer and the others two, as there.",
         "Lag, share and spread are of squared connectivity, as published; targets are known words after character 40.",
         "Accuracy counts known words alone; over all positions it is in the scores as accuracy_everywhere.",
-        "The networks compared at matched loss are the first of two dozen checkpoints with at most 3 nats on validation articles.",
+        "The networks compared at matched loss are the first of two dozen checkpoints at or under 3 nats.",
         "The paper's reach and shares were computed from its published file on one sentence.",
         "The transformer has no counterpart in the article and nothing is expected of it.",
-        "The page, page.html, is in the run's folder.",
+        "The text comes with pip install 'theodolite[text]'; or THEODOLITE_TEXT names a wheel of gensim 4. The page to "
+        "play with is page.html in the run's folder; theodolite remember makes one of a text of yours.",
     ),
 )

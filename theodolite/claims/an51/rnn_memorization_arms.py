@@ -172,8 +172,8 @@ def on_control(arm: str, seed: int, size: Size) -> list[Row]:
 def on_page(size: Size) -> list[Row]:
     """The size of a page with as many networks, sentences and words as the run's; they need not be trained for that."""
     b = BUDGETS[size]
-    text = material(size, b)
-    fresh = {arm: rnn.init(settings(arm, b, b.parameters), jax.random.key(0), rnn.space(text)).net for arm in CELLS}
+    text, shown = material(size, b), (GRU,) if size == "smoke" else CELLS
+    fresh = {arm: rnn.init(settings(arm, b, b.parameters), jax.random.key(0), rnn.space(text)).net for arm in shown}
     with tempfile.TemporaryDirectory() as folder:
         written = page.write(Path(folder) / "page.html", fresh, text, page.telling(text.test, SENTENCES), 32)
     return [row("page", "size", 0, page_megabytes=written / 1e6)]
@@ -195,9 +195,10 @@ def jobs(size: Size, seeds: int | None) -> list[Job]:
     """
     check_text(size)
     who = range(seeds or BUDGETS[size].seeds)
-    plain = [Job(arm, STEPS, (s,), partial(on_text, arm, s, size), 10) for arm in CELLS for s in who]
+    arms = (GRU,) if size == "smoke" else CELLS
+    plain = [Job(arm, STEPS, (s,), partial(on_text, arm, s, size), 10) for arm in arms for s in who]
     biased = [Job(arm, STEPS, (s,), partial(on_plateau, arm, s, size), 4) for arm in BIASES for s in who]
-    known = [Job(arm, CONTROL, (s,), partial(on_control, arm, s, size), 1) for arm in CELLS for s in who]
+    known = [Job(arm, CONTROL, (s,), partial(on_control, arm, s, size), 1) for arm in arms for s in who]
     return [*plain, *biased, *known, Job("page", "size", (0,), partial(on_page, size), 2)]
 
 

@@ -18,7 +18,7 @@ ARMS = tuple(CELLS)
 
 
 def figure(scores: Scores, claims: dict[str, Claim]) -> "Figure":
-    """Reach; accuracy and share by letters read; loss over steps and plateau; deletions, repeats and the control text."""
+    """Reach; accuracy and share by letters read; training; deletions, repeats and the control text."""
     from matplotlib.figure import Figure
 
     from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
@@ -53,8 +53,11 @@ def _reach(part: Any, scores: Scores, claims: dict[str, Claim]) -> None:
 
 def _ways(axes: "Axes", scores: Scores, look: dict[str, Any]) -> None:
     """The mean lag of each arm by method, one mark per method."""
-    marks = {"by/norm": ("norm", "|"), "by/input": ("× input", "x"), "by/integrated": ("integrated", "+"),
-             "by/occlusion": ("left out", "."), "of/log_prob": ("log p", "1"), "of/contrast": ("lead", "2")}  # fmt: skip
+    marks = {
+        "norm of logit": ("norm", "|"), "norm of log_prob": ("of log p", "1"), "norm of contrast": ("of lead", "2"),
+        "input of logit": ("× input", "x"), "integrated of logit": ("integrated", "+"),
+        "occlusion of logit": ("left out", "."),
+    }  # fmt: skip
     for case, (name, mark) in marks.items():
         points = [(_mean(scores, "lag_by_method", arm, case), y) for y, arm in enumerate(ARMS)]
         for (x, y), arm in zip(points, ARMS, strict=True):

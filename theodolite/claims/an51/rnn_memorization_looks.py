@@ -1,6 +1,5 @@
 """What is measured of a trained network: guesses by letters read, reach of its connectivity, costs of deletions."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -34,11 +33,22 @@ def guesses(net: Net, characters: Any, words: Any) -> tuple[Any, Any]:
     return jax.lax.map(one, (characters, words), batch_size=32)
 
 
-@partial(jax.jit, static_argnames=("method", "kind"))
-def strengths(net: Net, characters: Any, positions: Any, words: Any, method: Any = "norm", kind: Any = "logit") -> Any:
-    """Connectivity of K targets in each of N sequences. [N K T]"""
-    one = lambda rows: seen.connectivity(net, *rows, method=method, kind=kind)  # noqa: E731
+@jax.jit
+def strengths(net: Net, characters: Any, positions: Any, words: Any) -> Any:
+    """The norm of K targets in each of N sequences. [N K T]"""
+    one = lambda rows: seen.connectivity(net, *rows)  # noqa: E731
     return jax.lax.map(one, (characters, positions, words), batch_size=BATCH)
+
+
+@jax.jit
+def lags(net: Net, characters: Any, positions: Any, words: Any, read: Any) -> Any:
+    """The mean lag of all targets by every map. [M]"""
+
+    def one(rows: tuple) -> Any:
+        maps = seen.every_map(net, *rows[:3])
+        return jax.vmap(lambda strength: seen.reach(strength, rows[1], rows[3]).lag.mean())(maps)
+
+    return jax.lax.map(one, (characters, positions, words, read)).mean(0)
 
 
 @jax.jit
@@ -67,13 +77,13 @@ class Targets:
             setattr(fewer, name, value[:count])
         return fewer
 
-    def strengths(self, net: Net, method: str = "norm", kind: str = "logit") -> np.ndarray:
-        """Their connectivity."""
-        return strengths(net, self.characters, self.positions, self.words, method=method, kind=kind)
+    def strengths(self, net: Net) -> np.ndarray:
+        """The norms of their gradients."""
+        return strengths(net, self.characters, self.positions, self.words)
 
-    def reach(self, net: Net, method: str = "square", kind: str = "logit") -> seen.Reach:
-        """Where it lies."""
-        return jax.tree.map(np.asarray, reaches(self.strengths(net, method, kind), self.positions, self.read))
+    def reach(self, net: Net) -> seen.Reach:
+        """Where squared connectivity, which is what was published, lies."""
+        return jax.tree.map(np.asarray, reaches(self.strengths(net) ** 2, self.positions, self.read))
 
 
 def measured(arm: str, seed: int, net: Net, text: Corpus, sequences: int) -> list[Row]:
@@ -105,10 +115,10 @@ def _mean(values: np.ndarray) -> float:
 
 
 def by_method(arm: str, seed: int, net: Net, targets: Targets) -> list[Row]:
-    """The mean lag by other ways to attribute, and for other scores of the word."""
-    ways = [(f"by/{method}", method, "logit") for method in seen.METHODS]
-    ways += [(f"of/{kind}", "square", kind) for kind in seen.SCORES]
-    return [row(arm, case, seed, lag_by_method=targets.reach(net, m, k).lag.mean()) for case, m, k in ways]
+    """The mean lag by other ways to attribute, and of other scores of the word."""
+    found = lags(net, targets.characters, targets.positions, targets.words, targets.read)
+    return [row(arm, f"{method} of {kind}", seed, lag_by_method=lag)
+            for (method, kind), lag in zip(seen.MAPS, np.asarray(found), strict=True)]  # fmt: skip
 
 
 def at_matched_loss(arm: str, seed: int, net: Net, text: Corpus, sequences: int, reached: bool) -> list[Row]:
