@@ -160,9 +160,9 @@ def losses(
 def loss(net: Net, characters: Int[Array, "B T"], words: Int[Array, "B T"]) -> tuple[Float[Array, ""], Array]:
     """The mean over positions with a known word, and the share of them that is guessed."""
     each, guess = losses(net, characters, words)
-    known = (words >= FIRST_WORD).astype(each.dtype)
-    count = jnp.maximum(known.sum(), 1)
-    return (each * known).sum() / count, ((guess == words) * known).sum() / count
+    known = words >= FIRST_WORD
+    count = jnp.maximum(known.sum(dtype=each.dtype), 1)
+    return jnp.where(known, each, 0).sum() / count, (known & (guess == words)).sum(dtype=each.dtype) / count
 
 
 def step(c: Config, text: Data, s: State, key: PRNGKey) -> tuple[State, Metrics]:

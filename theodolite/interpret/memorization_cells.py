@@ -38,8 +38,8 @@ class Recurrent(Arrays):
     """One layer: what it reads of the input, its recurrent matrices, and the biases of the inner levels."""
 
     read: nets.Linear
-    matrices: tuple[Float[Array, "m gates"], ...]
-    inner: tuple[Float[Array, " gates"], ...]
+    matrices: tuple[Float[Array, "_ _"], ...]
+    inner: tuple[Float[Array, " _"], ...]
     kind: str = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, "T B inputs"]) -> Float[Array, "T B n"]:

@@ -37,7 +37,7 @@ IG_STEPS = 32
 
 def score(row: Float[Array, " V"], word: Int[Array, ""], kind: Score | Array = "logit") -> Float[Array, ""]:
     """The word's logit, its log-probability, or its logit minus that of the best other word; `kind` may be traced."""
-    others = jnp.where(jnp.arange(len(row)) == word, -jnp.inf, row)
+    others = jnp.where(jnp.arange(len(row), dtype=word.dtype) == word, -jnp.inf, row)
     every = jnp.stack([row[word], jax.nn.log_softmax(row)[word], row[word] - others.max()])
     return every[SCORES.index(kind) if isinstance(kind, str) else kind]
 
@@ -147,9 +147,9 @@ class Reach(NamedTuple):
 def reach(strength: Float[Array, "K T"], positions: Int[Array, " K"], read: Int[Array, " K"]) -> Reach:
     """The three of each target; `read` letters of its word lie before or at it."""
     weight = strength / jnp.maximum(strength.sum(-1, keepdims=True), 1e-30)
-    behind = positions[:, None] - jnp.arange(strength.shape[1])[None]
+    behind = positions[:, None] - jnp.arange(strength.shape[1], dtype=positions.dtype)[None]
     entropy = -(weight * jnp.log(jnp.maximum(weight, 1e-30))).sum(-1)
-    return Reach((weight * behind).sum(-1), jnp.where(behind > read[:, None], weight, 0).sum(-1), jnp.exp(entropy))
+    return Reach((weight * behind.astype(weight.dtype)).sum(-1), jnp.where(behind > read[:, None], weight, 0).sum(-1), jnp.exp(entropy))
 
 
 def words_before(characters: Int[np.ndarray, " T"], position: int) -> list[slice]:

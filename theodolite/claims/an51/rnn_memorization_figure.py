@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from theodolite.claims.an51.rnn_memorization_arms import CELLS, CONTROL, LOSS, STEPS
+from theodolite.claims.an51.rnn_memorization_arms import BIASES, CELLS, CONTROL, LOSS, STEPS
 from theodolite.claims.an51.rnn_memorization_looks import LETTERS
 from theodolite.core.claim import Claim
 from theodolite.core.scores import Scores
@@ -116,8 +116,8 @@ def _training(part: Any, scores: Scores, claims: dict[str, Claim]) -> None:
     figures.curves(left, scores, "validation", ARMS, STEPS, statistic="mean")
     left.set_title("loss on validation articles, nats")
     left.set_xlabel("minibatches")
-    figures.rows_of_dots(right, claims["plateau"], scores, [STEPS])
-    right.set_title("minibatches until the plateau is left")
+    figures.rows_of_dots(right, claims["plateau"], scores, [STEPS], figures.looks((*ARMS, *BIASES)))
+    right.set_title("minibatches on the plateau")
     right.set_xlim(left=0)
 
 
