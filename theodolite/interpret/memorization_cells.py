@@ -23,7 +23,7 @@ from jax.lax import optimization_barrier
 from jaxtyping import Array, Float
 
 from theodolite.core import nets
-from theodolite.core.arrays import Arrays, PRNGKey, lift
+from theodolite.core.arrays import Arrays, PRNGKey, Scalar, lift
 
 Kind = Literal["rnn", "gru", "lstm", "nlstm", "transformer"]
 KINDS: tuple[Kind, ...] = ("rnn", "gru", "lstm", "nlstm", "transformer")
@@ -176,7 +176,7 @@ def _linear(key: PRNGKey, inputs: int, outputs: int) -> nets.Linear:
     return nets.Linear(nets.glorot(1.0)(key, (inputs, outputs)), jnp.zeros(outputs))
 
 
-def recurrent(key: PRNGKey, kind: str, width: int, depth: int, gate_bias: float, forget_bias: float) -> Recurrent:
+def recurrent(key: PRNGKey, kind: str, width: int, depth: int, gate_bias: Scalar, forget_bias: Scalar) -> Recurrent:
     """One layer. Weights of [x, h] are Glorot uniform as one matrix, as the cells of TF1 have them."""
     keys = jax.random.split(key, 2 * depth)
     glorot = nets.glorot(1.0)
@@ -213,8 +213,8 @@ def net(
     length: int,
     words: int,
     alphabet: int,
-    gate_bias: float,
-    forget_bias: float,
+    gate_bias: Scalar,
+    forget_bias: Scalar,
 ) -> Net:
     """A network of `layers` layers; a nested LSTM has one of the given depth."""
     embedding_key, position_key, head_key, *keys = jax.random.split(key, 3 + layers)
