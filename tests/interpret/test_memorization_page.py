@@ -6,6 +6,7 @@ import re
 from importlib.resources import files
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -69,10 +70,11 @@ def test_hovering_shows_what_the_network_looked_at(opened, made):
     _, nets, _, shown = made
     letter(tab, 9).hover()
     assert tab.locator("i.here").evaluate_all("n => n.map(i => i.dataset.t)") == ["9", "9"]
-    net, characters = nets["GRU"], shown.characters[0]
+    net, characters = nets["GRU"], jnp.asarray(shown.characters[0])
     row = jax.nn.softmax(rnn.logits(net, characters[None])[0, 9])
-    target = np.where(shown.words[0] > 1, shown.words[0], 0)[9]
-    g = np.asarray(seen.connectivity(net, characters, np.array([9]), np.array([target], np.int32)))[0, :10]
+    target = jnp.asarray(shown.words[0, 9:10])
+    assert int(target[0]) > 1
+    g = np.asarray(seen.connectivity(net, characters, jnp.array([9]), target))[0, :10]
     np.testing.assert_allclose(strengths(tab), g / g.max(), atol=3e-3)
     guesses = tab.locator(".model").first.locator(".guesses li").all_text_contents()
     assert [float(re.search(r"([\d.]+)%", text)[1]) for text in guesses] == pytest.approx(

@@ -57,7 +57,7 @@ function written(text) {
 
 function build() {
   by("models").replaceChildren(...all.names.map((name, i) => make("section", {class: "model", "data-name": name, "aria-label": name, style: `--of: var(--c${i % 8})`},
-    make("h3", {}, make("b", {}, name), make("span", {class: "back"})),
+    make("h2", {}, make("b", {}, name), make("span", {class: "back"})),
     make("div", {class: "text", "aria-hidden": "true"}, ...written(now().text)),
     make("ol", {class: "guesses", "aria-label": `Likeliest words, ${name}`}))));
   by("cursor").max = now().text.length - 1;
