@@ -149,7 +149,8 @@ def reach(strength: Float[Array, "K T"], positions: Int[Array, " K"], read: Int[
     weight = strength / jnp.maximum(strength.sum(-1, keepdims=True), 1e-30)
     behind = positions[:, None] - jnp.arange(strength.shape[1], dtype=positions.dtype)[None]
     entropy = -(weight * jnp.log(jnp.maximum(weight, 1e-30))).sum(-1)
-    return Reach((weight * behind.astype(weight.dtype)).sum(-1), jnp.where(behind > read[:, None], weight, 0).sum(-1), jnp.exp(entropy))
+    lag = (weight * behind.astype(weight.dtype)).sum(-1)
+    return Reach(lag, jnp.where(behind > read[:, None], weight, 0).sum(-1), jnp.exp(entropy))
 
 
 def words_before(characters: Int[np.ndarray, " T"], position: int) -> list[slice]:
