@@ -80,7 +80,7 @@ def test_hovering_shows_what_the_network_looked_at(opened, made):
     assert [float(re.search(r"([\d.]+)%", text)[1]) for text in guesses] == pytest.approx(
         [100 * float(v) for v in sorted(row, reverse=True)[:3]], abs=0.051
     )
-    assert letter(tab, 9).evaluate("n => getComputedStyle(n).backgroundColor") == "rgb(58, 185, 118)"  # 2/3 of viridis
+    assert letter(tab, 9).evaluate("n => getComputedStyle(n).backgroundColor") == "rgb(57, 183, 119)"  # 2/3 of viridis
 
 
 def test_clicks_keys_and_methods(opened):
