@@ -45,7 +45,7 @@ def test_a_cell_is_its_slow_definition(kind, depth):
     n = 3
     layer = shaken(jax.random.key(1), recurrent(jax.random.key(0), kind, n, depth, 1.0, 1.0))
     x = jax.random.normal(jax.random.key(2), (6, 2, n))
-    found = np.asarray(layer(x))
+    found = np.asarray(jax.jit(lambda x: layer(x))(x))
     for b in range(2):
         np.testing.assert_allclose(found[:, b], run(kind, np.asarray(x[:, b]), n, in_words(kind, layer, n)), atol=2e-6)
 
@@ -93,10 +93,10 @@ def test_cells_are_matched_in_their_numbers():
 
 
 def test_the_loss_counts_known_words_alone(key):
-    net = rnn.init(SMALL, key, rnn.space(TEXT)).net
+    net = jax.jit(rnn.init, static_argnames="space")(SMALL, key, space=rnn.space(TEXT)).net
     characters, words = jnp.asarray(TEXT.train.characters[:2]), np.array(TEXT.train.words[:2])
     words[0, :10] = [0, 1] * 5
-    scores = np.asarray(rnn.logits(net, characters), np.float64)
+    scores = np.asarray(jax.jit(rnn.logits)(net, characters), np.float64)
     total, right, count = 0.0, 0, 0
     for b in range(2):
         for t in range(words.shape[1]):
@@ -105,7 +105,7 @@ def test_the_loss_counts_known_words_alone(key):
                 total += np.log(np.exp(row).sum()) - row[words[b, t]]
                 right += row.argmax() == words[b, t]
                 count += 1
-    value, accuracy = rnn.loss(net, characters, jnp.asarray(words))
+    value, accuracy = jax.jit(rnn.loss)(net, characters, jnp.asarray(words))
     assert float(value) == pytest.approx(total / count, rel=1e-5) and float(accuracy) == pytest.approx(right / count)
 
 
@@ -153,7 +153,7 @@ def test_every_field_matters(field):
 
 
 @pytest.mark.parametrize(
-    ("field", "bad"), [("kind", "elman"), ("width", 0), ("layers", 0), ("depth", 1), ("learning_rate", 0.0),
+    ("field", "bad"), [("width", 0), ("layers", 0), ("depth", 1), ("learning_rate", 0.0),
                        ("batch_size", 0), ("gate_bias", float("nan"))],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(field, bad):
