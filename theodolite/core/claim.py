@@ -11,6 +11,7 @@ wholly inside: supported; wholly outside: refuted; across the edge: undecided. `
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, SupportsIndex
 
 Size = Literal["smoke", "quick", "full"]
@@ -191,6 +192,8 @@ class Item:
     """Substitutions and differences from the paper, one sentence each."""
     figure: Callable[[Any], Any] | None = None
     """Draws the scores; None draws every claim in the common way."""
+    leave: Callable[[Path, Size], None] | None = None
+    """Writes what there is beside figure and report, such as a page to play with, into the folder of a run."""
 
     @property
     def path(self) -> str:

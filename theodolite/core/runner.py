@@ -87,6 +87,8 @@ def finish(item: Item, folder: Path) -> Outcome:
     if scores.rows:
         figures.save(item.figure(scores) if item.figure else figures.of_claims(item.claims, scores), folder / "figure")
     report.write(folder, item, verdict, scores)
+    if item.leave and scores.rows:
+        item.leave(folder, manifest["size"])
     return Outcome(folder, scores, verdict)
 
 
