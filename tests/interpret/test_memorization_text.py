@@ -74,5 +74,5 @@ def test_what_is_no_text_is_refused(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="more than 1,000 bytes"):
         texts.read_text(picture)
     monkeypatch.setattr(texts, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install ''\.\[text\]''"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[text\]'"):
         texts.wikipedia()
