@@ -125,7 +125,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def square(image: Pixels, size: int) -> Pixels:
+def square(image: Pixels, size: int) -> Float[np.ndarray, "{size} {size} 3"]:
     """The largest square in the middle, at `size` pixels a side."""
     height, width, _ = image.shape
     side = min(height, width)
@@ -133,7 +133,7 @@ def square(image: Pixels, size: int) -> Pixels:
     return resized(image[top : top + side, left : left + side], (size, size))
 
 
-def resized(image: Pixels, shape: tuple[int, int]) -> Pixels:
+def resized(image: Pixels, shape: tuple[int, int]) -> Float[np.ndarray, "Y X 3"]:
     """The image at another height and width, antialiased."""
     picture = Image.fromarray(to_bytes(image)).resize(shape[::-1], Image.Resampling.BICUBIC)
     return np.asarray(picture, np.float32) / 255

@@ -18,7 +18,7 @@ from theodolite.core.errors import UserError, nearest
 
 Activations = dict[str, Float[Array, "..."]]
 """Layer -> [B, h, w, C], in order of depth."""
-Layer = dict[str, Array]
+Layer = dict[str, Array | np.ndarray]
 """A kernel [h, w, inputs, outputs] and a bias [outputs]."""
 Shapes = dict[str, tuple[int, int, int, int]]
 """Layer -> the shape of its kernel."""
