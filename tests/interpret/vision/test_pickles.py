@@ -1,6 +1,7 @@
 """The reader of pickles against pickles that Python wrote, and against those that would do harm."""
 
 import io
+import os
 import pickle
 import pickletools
 import struct
@@ -23,12 +24,14 @@ WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("protocol", [3, 4])
-def test_dicts_of_arrays_are_read_as_python_wrote_them(protocol):
+def old_names(content):
+    """As NumPy 1 wrote it, which is what packages hold."""
+    return content.replace(b"numpy._core.multiarray\n", b"numpy.core.multiarray\n")
+
+
+def test_dicts_of_arrays_are_read_as_python_wrote_them():
     shared = np.ones(3, "f4")
-    found = read_numpy(
-        old_names(pickle.dumps(WEIGHTS | {"a": shared, "b": shared, "t": (1, 2.5, None, True)}, protocol)), "f"
-    )
+    found = read_numpy(old_names(pickle.dumps(WEIGHTS | {"a": shared, "b": shared, "t": (1, 2.5, None, True)}, 3)), "f")
     np.testing.assert_array_equal(found["conv1"][0], WEIGHTS["conv1"][0])
     np.testing.assert_array_equal(found["conv1"][1], WEIGHTS["conv1"][1])
     for name in ("half", "big_endian", "whole"):
@@ -37,16 +40,11 @@ def test_dicts_of_arrays_are_read_as_python_wrote_them(protocol):
     assert found["deep"]["n"] == 12345678 and found["t"] == [1, 2.5, None, True]
 
 
-def old_names(content):
-    """As NumPy 1 wrote it, which is what packages hold (protocol 3; protocol 4 counts the name's letters)."""
-    return content.replace(b"numpy._core.multiarray\n", b"numpy.core.multiarray\n")
-
-
 class Harm:
     """What an attacker would write: a call of any function when the file is read."""
 
     def __reduce__(self):
-        return io.open, ("harmed", "w")
+        return os.mkdir, ("harmed",)
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
@@ -67,7 +65,7 @@ def test_a_poisoned_pickle_is_refused_and_nothing_is_executed(protocol, tmp_path
     [
         (b"", "damaged or cut short"),
         (b"no pickle", "damaged or cut short"),
-        (pickle.dumps(WEIGHTS, 3)[:-200], "damaged or cut short"),
+        (old_names(pickle.dumps(WEIGHTS, 3))[:-200], "damaged or cut short"),
         (pickle.dumps({"a": np.array([None])}, 3), "names|numbers of type"),
         (b"\x80\x03cnumpy.core.multiarray\n_reconstruct\ncos\nsystem\n.", "names os.system"),
         (b"\x80\x03K\x01K\x02R.", "calls what is no constructor"),

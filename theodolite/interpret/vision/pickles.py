@@ -120,7 +120,7 @@ class _Machine:
     def step(self, instruction: str, value: Any) -> None:
         """Carry out one instruction."""
         match instruction:
-            case "PROTO" | "FRAME" | "STOP":
+            case "PROTO" | "STOP":
                 pass
             case "MARK":
                 self.stack.append(self.mark)
@@ -130,8 +130,6 @@ class _Machine:
                 self.stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[instruction])
             case "BINPUT" | "LONG_BINPUT":
                 self.memory[value] = self.stack[-1]
-            case "MEMOIZE":
-                self.memory[len(self.memory)] = self.stack[-1]
             case "BINGET" | "LONG_BINGET":
                 self.stack.append(self.memory[value])
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
@@ -178,8 +176,7 @@ class _Machine:
 
 
 _PLAIN = {
-    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "BINBYTES", "SHORT_BINBYTES"),
 }
 _DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError, RecursionError)
 

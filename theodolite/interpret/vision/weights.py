@@ -97,7 +97,7 @@ def _read_kept(path: Path) -> Params:
     """What was kept, or nothing where the file is absent or damaged: it is then made again."""
     found: Params = {}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             for key in arrays.files:
                 layer, part = key.rsplit(":", 1)
                 found.setdefault(layer, {})[part] = arrays[key]
