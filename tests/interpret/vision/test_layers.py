@@ -25,6 +25,12 @@ def test_pools_and_their_gradients_are_those_of_loops(size, window, stride, pad,
     np.testing.assert_allclose(back(jnp.asarray(weight)[None])[0][0], gradient, rtol=1e-5)
 
 
+def test_equal_maxima_share_the_gradient():
+    x = jnp.array([[1.0, 1, 0, 2], [0, 1, 0, 0]]).reshape(1, 2, 4, 1)
+    found = jax.grad(lambda x: (layers.max_pool(x, 2, 2) * jnp.array([3.0, 5]).reshape(1, 1, 2, 1)).sum())(x)
+    np.testing.assert_allclose(found[0, ..., 0], [[1, 1, 0, 5], [0, 1, 0, 0]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("cells", [1, 3, 7])
 @pytest.mark.parametrize("size", [(7, 7), (5, 9), (2, 16)])
 def test_means_over_cells_are_those_of_loops(size, cells):
