@@ -12,7 +12,8 @@ every channel is convolved by itself, the sum over the kernel's places is one lo
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Literal
 
 import jax
@@ -115,7 +116,8 @@ winograd.defvjp(_forward, _backward)
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def depthwise(x: Float[Array, "B H W C"], kernel: Float[Array, "h w 1 C"], stride: int, pads: Pads) -> Array:
     """A convolution of every channel by itself: a sum over the places of the kernel. It has gradients only."""
-    return sum(part * lift(kernel[i, j, 0], 4) for (i, j), part in _shifted(x, kernel.shape[:2], stride, pads).items())
+    seen = _shifted(x, kernel.shape[:2], stride, pads)
+    return reduce(add, (part * lift(kernel[i, j, 0], 4) for (i, j), part in seen.items()))
 
 
 def _shifted(x: Array, window: Sequence[int], stride: int, pads: Pads) -> dict[tuple[int, int], Array]:

@@ -1,6 +1,7 @@
 """The few layers that image networks are made of, and the gradient that wakes a silent ReLU."""
 
-from functools import partial
+from functools import partial, reduce
+from operator import add
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ def convolve(
     x: Float[Array, "B H W I"], layer: Layer, stride: int = 1, padding: Padding | None = None
 ) -> Float[Array, "B Y X O"]:
     """A convolution with bias. Groups follow from the kernel's shape; by default the size is kept."""
-    kernel, bias = layer["kernel"], layer["bias"]
+    kernel, bias = jnp.asarray(layer["kernel"]), jnp.asarray(layer["bias"])
     pads = kernel.shape[0] // 2 if padding is None else padding
     groups = x.shape[-1] // kernel.shape[2]
     return conv2d(x, kernel, stride=stride, padding=pads, groups=groups) + lift(bias, 4)
@@ -69,13 +70,13 @@ def _pooled_backward(window: int, stride: int, pads: Pads, saved: tuple[Array, A
     spans = {(i, j): _span(i, rows, stride) + _span(j, columns, stride) for i, j in places}
     hits = {(i, j): padded[:, a:b:stride, c:d:stride] == y for (i, j), (a, b, c, d) in spans.items()}
     share = gradient / sum(hit.astype(y.dtype) for hit in hits.values())
-    total: Array | float = 0.0
+    spread = []
     for (i, j), (_, below, _, right) in spans.items():
         frame = (i, padded.shape[1] - below, stride - 1), (j, padded.shape[2] - right, stride - 1)
-        spread = jax.lax.pad(jnp.where(hits[i, j], share, 0), jnp.zeros((), y.dtype), ((0, 0, 0), *frame, (0, 0, 0)))
-        total = spread + total
+        part = jnp.where(hits[i, j], share, 0)
+        spread.append(jax.lax.pad(part, jnp.zeros((), y.dtype), ((0, 0, 0), *frame, (0, 0, 0))))
     (top, _), (left, _) = pads[1:3]
-    return (total[:, top : top + x.shape[1], left : left + x.shape[2]],)
+    return (reduce(add, spread)[:, top : top + x.shape[1], left : left + x.shape[2]],)
 
 
 def _span(first: int, count: int, stride: int) -> tuple[int, int]:
