@@ -6,13 +6,13 @@
     *_, last = optimise(network, objectives.channel("fire9", 12), parameterizations.fourier(224))
     images.save(last.images[0], "channel.png")
 
-Differences from the article's code: 1. the standard transforms are one resampling, not four; 2. what is compared with the
-image goes through the same draw of the transforms, without a gradient.
+Differences from the article's code: 1. the standard transforms are one resampling, not four; 2. what is compared with
+the image goes through the same draw of the transforms, without a gradient.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
