@@ -10,7 +10,7 @@ import numpy as np
 from theodolite.claims.an17.image_parameterizations_runs import SIZES, drawn, network, packed, tuned
 from theodolite.core.claim import Job, Row, Size, row
 from theodolite.core.optim import adam, apply
-from theodolite.interpret.vision import images, measures, objectives, transforms
+from theodolite.interpret.vision import measures, objectives, transforms
 from theodolite.interpret.vision import parameterizations as kinds
 from theodolite.interpret.vision.optimize import Config
 
@@ -175,7 +175,10 @@ def expressed(
     plane = logits @ np.linalg.inv(kinds.DECORRELATE).T
     waves = np.fft.rfft2(np.moveaxis(plane, -1, 0)) / (kinds.scales(n["pixels"], n["pixels"], 1.0) / 4)
     fourier = kinds.fourier(n["pixels"]).apply(jnp.asarray(np.stack([waves.real, waves.imag])[:, None], jnp.float32))
-    pyramid = (jnp.asarray(plane[None], jnp.float32), *(jnp.zeros((1, n["pixels"] >> k, n["pixels"] >> k, 3)) for k in (1, 2, 3)))
+    pyramid = (
+        jnp.asarray(plane[None], jnp.float32),
+        *(jnp.zeros((1, n["pixels"] >> k, n["pixels"] >> k, 3)) for k in (1, 2, 3)),
+    )
     fitted = fit_cppn(picture, 4 * n["steps"])
     drawings = {"fourier": fourier, "laplacian": kinds.laplacian(n["pixels"]).apply(pyramid), "cppn": fitted}
     return [
@@ -195,7 +198,9 @@ def _fit(picture: Any, params: Any, steps: int) -> Any:
 
     def step(carry: Any, _: Any) -> Any:
         theta, opt = carry
-        return apply(optimiser, jax.grad(lambda p: jnp.square(made.apply(p)[0] - picture).mean())(theta), opt, theta), None
+        return apply(
+            optimiser, jax.grad(lambda p: jnp.square(made.apply(p)[0] - picture).mean())(theta), opt, theta
+        ), None
 
     return _scan(step, (params, optimiser.init(params)), steps)[0]
 

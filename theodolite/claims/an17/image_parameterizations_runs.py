@@ -5,7 +5,7 @@ best objective serves the reported seeds, in the same compiled program.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -56,27 +56,30 @@ def tuned(
     rates: Sequence[float] = RATES,
 ) -> Found:
     """Choose a rate on the tuning seed, then run the seeds. `each(target, seed)` is what differs from run to run."""
-
-    def group(which: Sequence[int], speeds: Sequence[float]) -> tuple[Any, np.ndarray]:
-        lanes = [(t, s, r) for t in range(targets) for s, r in zip(which, speeds, strict=True)]
-        keys = jnp.stack([jax.random.fold_in(jax.random.key(s), t) for t, s, _ in lanes])
-        own = jax.tree.map(lambda *x: jnp.stack(x), *[each(t, s) for t, s, _ in lanes])
-        speeds_ = jnp.array([r for *_, r in lanes], jnp.float32)
-        params, values = optimize.many(config, score, parameterization, fixed, own, speeds_, keys)
-        return params, np.asarray(values).reshape(targets, len(speeds), -1)
-
-    trial = group([TUNING_SEED] * len(rates), rates)[1][:, :, -8:].mean(-1)
+    width = len(rates)
+    run = partial(_side_by_side, config, score, parameterization, fixed, each, targets)
+    trial = run([TUNING_SEED] * width, rates)[1][:, :, -8:].mean(-1)
     rate = rates[int(np.argmax((trial / (np.abs(trial).max(1, keepdims=True) + 1e-12)).mean(0)))]
     params: list[list[Any]] = [[] for _ in range(targets)]
     values = []
-    for start in range(0, len(seeds), len(rates)):
-        some = list(seeds[start : start + len(rates)])
-        padded = some + some[:1] * (len(rates) - len(some))
-        found, objectives = group(padded, [rate] * len(rates))
-        values.append(objectives[:, : len(some)])
+    for start in range(0, len(seeds), width):
+        some = list(seeds[start : start + width])
+        found, reached = run(some + some[:1] * (width - len(some)), [rate] * width)
+        values.append(reached[:, : len(some)])
         for t in range(targets):
-            params[t] += [jax.tree.map(lambda x, i=t * len(rates) + s: x[i], found) for s in range(len(some))]
+            params[t] += [jax.tree.map(lambda x, i=t * width + s: x[i], found) for s in range(len(some))]
     return Found(params, np.concatenate(values, 1), rate)
+
+
+def _side_by_side(
+    config: Config, score: Score, made: Any, fixed: Any, each: Any, targets: int, seeds: Any, rates: Any
+) -> tuple[Any, np.ndarray]:
+    """Every target with every pair of a seed and a rate, as one program."""
+    lanes = [(t, s, r) for t in range(targets) for s, r in zip(seeds, rates, strict=True)]
+    keys = jnp.stack([jax.random.fold_in(jax.random.key(s), t) for t, s, _ in lanes])
+    own = jax.tree.map(lambda *x: jnp.stack([jnp.asarray(leaf) for leaf in x]), *[each(t, s) for t, s, _ in lanes])
+    params, values = optimize.many(config, score, made, fixed, own, jnp.array([r for *_, r in lanes]), keys)
+    return params, np.asarray(values).reshape(targets, len(rates), -1)
 
 
 def drawn(parameterization: Parameterization, found: Found) -> np.ndarray:

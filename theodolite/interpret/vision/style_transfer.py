@@ -108,7 +108,7 @@ def prepared(
     share: float = 1.0,
     seed: int = 0,
 ) -> tuple[PRNGKey, PyTree]:
-    """The key and the fixed part of an ascent: `share` of the weight at which content and style pull equally at first."""
+    """The key and the fixed part of an ascent; content weighs `share` of what makes it pull like the style at first."""
     key = jax.random.key(seed)
     fixed = (network.params, (jnp.asarray(content), jnp.asarray(style), jnp.float32(1)))
     start = parameterization.init(jax.random.split(key)[0])
