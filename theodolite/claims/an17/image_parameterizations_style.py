@@ -106,8 +106,9 @@ def transfers(name: str, size: Size, seeds: tuple[int, ...]) -> list[Row]:
             high, against = (measures.high_frequency_share(p[i]) for p in (found, pictures[PIXELS][0]))
             score_, plain = (judged(name, p[i], style) for p in (found, pictures[PIXELS][0]))
             shown = {"picture": packed(found[i])} if i == 0 else None
+            loss = -runs.values[0, i, -8:].mean()
             rows.append(row(arm, name, seed, shown, high_frequencies=high, reduction=against / high, judged=score_,
-                            judged_share=score_ / plain, own_loss=-runs.values[0, i, -8:].mean(), rate=runs.rate))  # fmt: skip
+                            judged_share=score_ / plain, own_loss=loss, rate=runs.rate))  # fmt: skip
             if arm == BOTH:
                 rows.append(row(name, "gain", seed, gain=np.log(plain / score_)))
     return rows
@@ -145,10 +146,11 @@ def descents(size: Size, seeds: tuple[int, ...]) -> list[Row]:
         for i, seed in enumerate(seeds):
             gap = plain[2][i] - waves[2][i]
             moved = np.abs(waves[0][i] - start[SGD_WAVES]).mean()
-            rows.append(row(arm + ADAM * (kind == "adam"), "descent", seed,
-                            {"picture": packed(pictures[i])} if i == 0 else None,
+            shown = {"picture": packed(pictures[i])} if i == 0 else None
+            rows.append(row(arm + ADAM * (kind == "adam"), "descent", seed, shown,
                             difference=np.abs(pictures[i] - waves[0][i]).mean() / moved,
-                            closed=(plain[2][i] - loss[i]) / gap, high_frequencies=measures.high_frequency_share(pictures[i]),
+                            closed=(plain[2][i] - loss[i]) / gap,
+                            high_frequencies=measures.high_frequency_share(pictures[i]),
                             own_loss=loss[i], rate=rate))  # fmt: skip
     return rows
 
