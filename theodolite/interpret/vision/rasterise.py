@@ -212,15 +212,18 @@ def render(
     return lookup(texture, uv) * seen + background * (1 - seen)
 
 
-def baked(mesh: Mesh, size: int) -> tuple[Float[np.ndarray, "T T 3"], Bool[np.ndarray, "T T"]]:
+def baked(
+    mesh: Mesh, size: int, values: Float[np.ndarray, "V C"] | None = None
+) -> tuple[Float[np.ndarray, "T T C"], Bool[np.ndarray, "T T"]]:
     """The point of the surface that every texel is painted on, and which texels are painted on any.
 
-    Texels around a chart hold the nearest point of it, since lookups near its edge read them too.
+    With `values`, that quantity of the vertices instead of their place. Texels around a chart continue it, since lookups
+    near its edge read them too.
     """
     at = np.stack([mesh.uv[:, 0], 1 - mesh.uv[:, 1]], 1).astype(np.float64) * size
     seen = fragments(at, np.ones(len(at)), mesh.faces, size)
     painted = seen.face >= 0
-    return spread(interpolated(seen, mesh.faces, mesh.vertices), painted), painted
+    return spread(interpolated(seen, mesh.faces, mesh.vertices if values is None else values), painted), painted
 
 
 def spread(
