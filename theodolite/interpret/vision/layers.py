@@ -1,0 +1,94 @@
+"""The few layers that image networks are made of, and the gradient that wakes a silent ReLU."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from theodolite.core.arrays import Scalar, lift
+from theodolite.core.convolution import Padding, conv2d
+from theodolite.interpret.vision.network import Layer
+
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+def standardised(
+    images: Float[Array, "B H W 3"], mean: np.ndarray = IMAGENET_MEAN, std: np.ndarray = IMAGENET_STD
+) -> Float[Array, "B H W 3"]:
+    """Images with ImageNet's mean colour at 0 and its deviation at 1."""
+    return (images - lift(mean, 4)) / lift(std, 4)
+
+
+def convolve(
+    x: Float[Array, "B H W I"], layer: Layer, stride: int = 1, padding: Padding | None = None
+) -> Float[Array, "B Y X O"]:
+    """A convolution with bias. Groups follow from the kernel's shape; by default the size is kept."""
+    kernel, bias = layer["kernel"], layer["bias"]
+    pads = kernel.shape[0] // 2 if padding is None else padding
+    groups = x.shape[-1] // kernel.shape[2]
+    return conv2d(x, kernel, stride=stride, padding=pads, groups=groups) + lift(bias, 4)
+
+
+def dense(x: Float[Array, "B Y X I"], layer: Layer) -> Float[Array, "B Y X O"]:
+    """A linear layer at every position."""
+    return convolve(x, layer, padding=0)
+
+
+def max_pool(x: Float[Array, "B H W C"], window: int, stride: int, padding: int = 0, whole: bool = True) -> Array:
+    """The maximum over windows; those that reach over the border count only where `whole` is False."""
+    size = x.shape[1:3]
+    left = [(n + 2 * padding - window) % stride for n in size]
+    after = [padding + (0 if whole or not rest else stride - rest) for rest in left]
+    pads = ((0, 0), *((padding, a) for a in after), (0, 0))
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, window, window, 1), (1, stride, stride, 1), pads)
+
+
+def mean_pool(x: Float[Array, "B H W C"], cells: int = 1) -> Float[Array, "B cells cells C"]:
+    """Means over a grid of cells that covers the map, whatever its size."""
+    rows, columns = (jnp.asarray(_cells(n, cells)) for n in x.shape[1:3])
+    return jnp.einsum("yh,xw,bhwc->byxc", rows, columns, x)
+
+
+def _cells(length: int, cells: int) -> np.ndarray:
+    """Row i averages the positions of cell i, from floor(i n / cells) to ceil((i + 1) n / cells)."""
+    weights = np.zeros((cells, length), np.float32)
+    for i in range(cells):
+        inside = slice(i * length // cells, -(-(i + 1) * length // cells))
+        weights[i, inside] = 1 / len(range(*inside.indices(length)))
+    return weights
+
+
+def relu(x: Float[Array, "B h w C"], sign: Scalar | None = None, ceiling: float | None = None) -> Array:
+    """max(x, 0), or the x between 0 and the ceiling; `sign` redirects the gradient, see `network.redirect`."""
+    return _clipped(x, ceiling) if sign is None else _redirected(x, sign, ceiling)
+
+
+def _clipped(x: Array, ceiling: float | None) -> Array:
+    positive = jnp.where(x > 0, x, 0)
+    return positive if ceiling is None else jnp.where(x < ceiling, positive, ceiling)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _redirected(x: Array, sign: Scalar, ceiling: float | None) -> Array:
+    return _clipped(x, ceiling)
+
+
+def _redirected_forward(x: Array, sign: Scalar, ceiling: float | None) -> tuple[Array, tuple[Array, Scalar]]:
+    return _clipped(x, ceiling), (x, sign)
+
+
+def _redirected_backward(ceiling: float | None, saved: tuple[Array, Scalar], gradient: Array) -> tuple[Array, Scalar]:
+    """The true gradient, and where all of an image's is blocked, the part of it that leads back into the open range."""
+    x, sign = saved
+    top = jnp.inf if ceiling is None else ceiling
+    true = jnp.where((x > 0) & (x < top), gradient, 0)
+    upwards = gradient * sign
+    back = jnp.where((x <= 0) & (upwards < 0) | (x >= top) & (upwards > 0), 0, gradient)
+    blocked = jnp.all(true == 0, axis=tuple(range(1, x.ndim)), keepdims=True)
+    return jnp.where(blocked & (sign != 0), back, true), jnp.zeros_like(sign)
+
+
+_redirected.defvjp(_redirected_forward, _redirected_backward)
