@@ -10,13 +10,13 @@ which is not symmetric at stride 2. Layers: stem, block0 to block15 (linear outp
 import io
 from typing import NamedTuple
 
-import numpy as np
 from jaxtyping import Array, Float
 
 from theodolite.core.claim import Paper
 from theodolite.interpret.vision.layers import convolve, dense, mean_pool, relu
 from theodolite.interpret.vision.network import Activations, Layer, Params, Shapes, checked
 from theodolite.interpret.vision.pickles import read_torch
+from theodolite.interpret.vision.torch_layout import StateDict
 
 PAPER = Paper(
     "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", "Tan, Le", 2019, arxiv="1905.11946"
@@ -88,18 +88,15 @@ def convert(content: bytes, where: str) -> Params:
     Raises:
         UserError: the file is damaged, or its arrays are not those of this network.
     """
-    state = read_torch(io.BytesIO(content), where)
-    found = {"stem": folded(state, "_conv_stem", "_bn0"), "head": folded(state, "_conv_head", "_bn1")}
+    state = StateDict(read_torch(io.BytesIO(content), where), where)
+
+    def folded(conv: str, norm: str) -> Layer:
+        return state.convolution(conv, norm, EPSILON)
+
+    found = {"stem": folded("_conv_stem", "_bn0"), "head": folded("_conv_head", "_bn1")}
     for i, b in enumerate(blocks()):
         names = (("expand", "_bn0"), ("depthwise", "_bn1"), ("project", "_bn2"))
         for name, norm in names if b.expansion > 1 else names[1:]:
-            found[f"block{i}/{name}"] = folded(state, f"_blocks.{i}._{name}_conv", f"_blocks.{i}.{norm}")
-    found["classifier"] = {"kernel": state["_fc.weight"].T[None, None], "bias": state["_fc.bias"]}
+            found[f"block{i}/{name}"] = folded(f"_blocks.{i}._{name}_conv", f"_blocks.{i}.{norm}")
+    found["classifier"] = state.dense("_fc")
     return checked(found, shapes(), where)
-
-
-def folded(state: dict[str, np.ndarray], conv: str, norm: str, epsilon: float = EPSILON) -> Layer:
-    """A convolution of PyTorch's layout with the batch normalisation that follows it, as one convolution."""
-    gain = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"] + epsilon)
-    kernel = state[f"{conv}.weight"].transpose(2, 3, 1, 0) * gain
-    return {"kernel": kernel, "bias": state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * gain}

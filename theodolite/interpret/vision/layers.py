@@ -19,7 +19,7 @@ def standardised(
     images: Float[Array, "B H W 3"], mean: np.ndarray = IMAGENET_MEAN, std: np.ndarray = IMAGENET_STD
 ) -> Float[Array, "B H W 3"]:
     """Images with ImageNet's mean colour at 0 and its deviation at 1."""
-    return (images - lift(mean, 4)) / lift(std, 4)
+    return (images - lift(jnp.asarray(mean), 4)) / lift(jnp.asarray(std), 4)
 
 
 def convolve(

@@ -12,8 +12,11 @@ from json import loads
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
+
 from theodolite.core.errors import unknown
-from theodolite.interpret.vision import efficientnet, lpips, squeezenet, vgg, weights
+from theodolite.interpret.vision import efficientnet, lpips, squeezenet, torchvision, vgg, weights
 from theodolite.interpret.vision.network import Network, Params, build
 
 CLASSES = 1000
@@ -23,14 +26,13 @@ class _Model(NamedTuple):
     convert: Callable[[bytes, str], Params]
     apply: Callable
     size: int
-    classifies: bool
 
 
 _MODELS = {
-    "squeezenet": _Model(squeezenet.convert, squeezenet.apply, squeezenet.SIZE, True),
-    "efficientnet_lite0": _Model(efficientnet.convert, efficientnet.apply, efficientnet.SIZE, True),
-    "vgg16": _Model(partial(lpips.convert, "vgg16", vgg.vgg()), partial(vgg.apply, vgg.vgg()), vgg.SIZE, False),
-    "alexnet": _Model(partial(lpips.convert, "alexnet", vgg.ALEXNET), partial(vgg.apply, vgg.ALEXNET), vgg.SIZE, False),
+    "squeezenet": _Model(squeezenet.convert, squeezenet.apply, squeezenet.SIZE),
+    "efficientnet_lite0": _Model(efficientnet.convert, efficientnet.apply, efficientnet.SIZE),
+    "vgg16": _Model(partial(lpips.convert, "vgg16", vgg.vgg()), partial(vgg.apply, vgg.vgg()), vgg.SIZE),
+    "alexnet": _Model(partial(lpips.convert, "alexnet", vgg.ALEXNET), partial(vgg.apply, vgg.ALEXNET), vgg.SIZE),
 }
 NAMES = tuple(_MODELS)
 """Networks whose weights come in packages."""
@@ -46,8 +48,19 @@ def load(name_or_path: str | Path, place: str | Path | None = None) -> Network:
     if name in _MODELS:
         model = _MODELS[name]
         params = weights.params(name, model.convert, None if place is None else Path(place))
-        return build(name, params, model.apply, model.size, class_names() if model.classifies else ())
-    raise unknown("network", name, NAMES, "A path of a .safetensors or .npz file works too.")
+        return _network(name, params, model.apply, model.size)
+    path = Path(name)
+    if path.suffix not in (".safetensors", ".npz") and not path.is_file():
+        raise unknown("network", name, NAMES, "A path of a .safetensors or .npz file works too.")
+    found = torchvision.read(path)
+    return _network(path.stem, found.params, found.apply, found.size)
+
+
+def _network(name: str, params: Params, apply: Callable, size: int) -> Network:
+    network = build(name, jax.tree.map(jnp.asarray, params), apply, size)
+    return (
+        network._replace(classes=class_names(network.channels["logits"])) if "logits" in network.channels else network
+    )
 
 
 def class_names(count: int = CLASSES) -> tuple[str, ...]:

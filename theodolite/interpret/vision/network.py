@@ -33,7 +33,7 @@ class Network(NamedTuple):
     params: Any
     """A pytree of arrays only."""
     apply: Callable[[Any, Float[Array, "B H W 3"]], Activations]
-    """Images in sRGB between 0 and 1 to every named layer; the preprocessing is inside, and jit drops what is unused."""
+    """Images in sRGB between 0 and 1 to every named layer. Preprocessing is inside; jit drops what is unused."""
     channels: dict[str, int]
     """Layer -> number of its channels, in order of depth."""
     size: int

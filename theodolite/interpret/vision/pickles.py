@@ -1,8 +1,8 @@
 """Reading weights out of pickle files without Python's pickle: a reader of data that can neither import nor call.
 
-A pickle is a program for a small stack machine. This one knows the instructions that build dicts, lists, tuples, numbers,
-texts and bytes. The few names that weight files mention (NumPy's arrays, PyTorch's tensors) are admitted one by one and
-stand for constructors of our own; any other name, and any other instruction, is refused before anything happens.
+A pickle is a program for a small stack machine. This one knows the instructions that build dicts, lists, tuples,
+numbers, texts and bytes. The few names that weight files mention (NumPy's arrays, PyTorch's tensors) are admitted one
+by one and stand for constructors of our own; any other name or instruction is refused before anything happens.
 """
 
 import pickletools
@@ -19,7 +19,7 @@ MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 NUMBERS = {"FloatStorage": "<f4", "LongStorage": "<i8"}
 
 
-class _Refused(ValueError):
+class _RefusedError(ValueError):
     """The file asks for what this reader does not do."""
 
 
@@ -45,7 +45,7 @@ class _Type:
 
     def type(self) -> np.dtype:
         if self.code not in ("f2", "f4", "f8", "i4", "i8"):
-            raise _Refused(f"it holds numbers of type {self.code!r}")
+            raise _RefusedError(f"it holds numbers of type {self.code!r}")
         return np.dtype(self.order.replace("|", "=") + self.code)
 
 
@@ -69,7 +69,7 @@ class _Tensor(NamedTuple):
         """The view as an array of its own."""
         last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
         if self.offset < 0 or min((*self.shape, *self.strides, 0)) < 0 or last >= len(numbers):
-            raise _Refused(f"a tensor of shape {self.shape} reaches out of its storage")
+            raise _RefusedError(f"a tensor of shape {self.shape} reaches out of its storage")
         strides = tuple(s * numbers.itemsize for s in self.strides)
         return np.lib.stride_tricks.as_strided(numbers[self.offset :], self.shape, strides, writeable=False).copy()
 
@@ -111,7 +111,7 @@ class _Machine:
     def take(self, count: int) -> list:
         """The topmost values, taken off."""
         if len(self.stack) < count:
-            raise _Refused("its program is damaged")
+            raise _RefusedError("its program is damaged")
         values = self.stack[len(self.stack) - count :]
         del self.stack[len(self.stack) - count :]
         return values
@@ -158,12 +158,12 @@ class _Machine:
                 self.stack[-1].update(zip(values[::2], values[1::2], strict=True))
             case "GLOBAL":
                 if value not in self.admitted:
-                    raise _Refused(f"it names {value.replace(' ', '.')}, which is no part of weights")
+                    raise _RefusedError(f"it names {value.replace(' ', '.')}, which is no part of weights")
                 self.stack.append(_Name(value, self.admitted[value]))
             case "REDUCE":
                 name, arguments = self.take(2)
                 if not isinstance(name, _Name) or not isinstance(arguments, tuple):
-                    raise _Refused("it calls what is no constructor")
+                    raise _RefusedError("it calls what is no constructor")
                 self.stack.append(name.make(*arguments))
             case "BUILD":
                 (state,) = self.take(1)
@@ -173,7 +173,7 @@ class _Machine:
                 _, kind, key, _, count = self.take(1)[0][:5]
                 self.stack.append(_Storage(key, kind.name.removeprefix("torch "), count))
             case _:
-                raise _Refused(f"it contains the instruction {instruction}")
+                raise _RefusedError(f"it contains the instruction {instruction}")
 
 
 _PLAIN = {
@@ -194,7 +194,7 @@ def _run(file: IO[bytes], admitted: Mapping[str, Constructor]) -> Any:
 def _arrays(value: Any, depth: int = 0) -> Any:
     """Finished arrays in the places of those that were filled in later."""
     if depth > 8:
-        raise _Refused("its dicts are nested more than eight deep")
+        raise _RefusedError("its dicts are nested more than eight deep")
     if isinstance(value, dict):
         return {key: _arrays(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -222,7 +222,7 @@ def read_torch(file: IO[bytes], where: str) -> dict[str, np.ndarray]:
     """
     try:
         if _run(file, {}) != MAGIC or _run(file, {}) != PROTOCOL or not _run(file, {})["little_endian"]:
-            raise _Refused("it is no little-endian PyTorch file of protocol 1001")
+            raise _RefusedError("it is no little-endian PyTorch file of protocol 1001")
         tensors, keys, numbers = _run(file, TORCH), _run(file, {}), {}
         types = {tensor.storage.key: NUMBERS[tensor.storage.type] for tensor in tensors.values()}
         for key in keys:
@@ -235,5 +235,5 @@ def read_torch(file: IO[bytes], where: str) -> dict[str, np.ndarray]:
 
 
 def _refusal(where: str, error: Exception) -> UserError:
-    why = str(error) if isinstance(error, _Refused) else "it is damaged or cut short"
+    why = str(error) if isinstance(error, _RefusedError) else "it is damaged or cut short"
     return UserError(f"{where} was not read: {why}. Nothing in it was executed. Download the file again.")

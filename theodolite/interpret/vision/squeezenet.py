@@ -1,9 +1,9 @@
 """SqueezeNet 1.1: convolutions of one pixel squeeze the channels before a third of the kernels see their neighbours.
 
-A fire module is a squeeze to s channels and two expansions side by side, of 1x1 and of 3x3, ReLUs between. This port reads
-blue, green, red from 0 to 255 minus a mean, and pools without padding. Layers: conv1, fire2 to fire9 and conv10 as the
-paper names them, `_pre_relu` the same before the nonlinearity (conv1 and conv10 are before it, relu1 is after), and
-`fire2_squeeze` the squeezed map. conv10 is a map of the classes; the logits are its mean, before the last ReLU.
+A fire module is a squeeze to s channels and two expansions side by side, of 1x1 and of 3x3, ReLUs between. This port
+reads blue, green, red from 0 to 255 minus a mean, and pools without padding. Layers: conv1, fire2 to fire9, conv10 as
+the paper names them, `_pre_relu` the same before the nonlinearity (conv1 and conv10 are before it, relu1 is after),
+and `fire2_squeeze` the squeezed map. conv10 is a map of the classes; the logits are its mean, before the last ReLU.
 """
 
 import io
@@ -47,7 +47,7 @@ def shapes() -> Shapes:
 def apply(params: Params, images: Float[Array, "B H W 3"]) -> Activations:
     """Every layer."""
     sign = params.get("redirect")
-    x = images[..., ::-1] * 255 - lift(MEAN_BGR, 4)
+    x = images[..., ::-1] * 255 - lift(jnp.asarray(MEAN_BGR), 4)
     out = {"conv1": convolve(x, params["conv1"], stride=2, padding="VALID")}
     out["relu1"] = x = relu(out["conv1"], sign)
     for n in FIRES:

@@ -1,7 +1,7 @@
 """VGG and AlexNet: plain stacks of convolutions, ReLUs and pools, with or without their three dense layers.
 
 Layers of VGG: conv1_1 to conv5_3 (before the ReLU), relu1_1 to relu5_3, pool1 to pool5; of AlexNet: conv1 to conv5,
-relu1 to relu5, pool1, pool2, pool5. Where the file has the classifier: fc6, relu6, fc7, relu7 and logits, of one position.
+relu1 to relu5, pool1, pool2, pool5. Where the file has the classifier: fc6, relu6, fc7, relu7, logits, of one position.
 """
 
 from collections.abc import Iterator
