@@ -17,6 +17,7 @@ from operator import add
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from theodolite.core.arrays import Scalar, lift
@@ -146,7 +147,7 @@ def probability(index: int, name: str = "logits") -> Objective:
     return Objective(value, f"probability({index})", ((name, index),))
 
 
-def direction(name: str, vector: Float[Array, " C"], power: float = 0.0) -> Objective:
+def direction(name: str, vector: Float[Array | np.ndarray, " C"], power: float = 0.0) -> Objective:
     """A direction in a layer's space; a positive power asks for the angle too, not for the length alone."""
     v = jnp.asarray(vector, jnp.float32)
 
@@ -160,7 +161,7 @@ def direction(name: str, vector: Float[Array, " C"], power: float = 0.0) -> Obje
 
 
 def activation_difference(names: tuple[str, ...], one: int = 0, other: int = 1) -> Objective:
-    """Minus the mean distance of two images of the batch in some layers: an image that the network takes for another's."""
+    """Minus the mean distance of two images of the batch in some layers: one that the network takes for the other."""
 
     def value(activations: Activations, images: Images) -> Scalar:
         return -sum(jnp.abs(activations[n][one] - activations[n][other]).mean() for n in names)
@@ -198,7 +199,7 @@ def style_of(targets: dict[str, Float[Array, "C C"]]) -> Objective:
 
 
 def diversity(name: str) -> Objective:
-    """How little the images of a batch share textures: minus the sum over pairs of the cosine of their Gram matrices."""
+    """How little the images of a batch share textures: minus the sum over pairs of the cosine of Gram matrices."""
 
     def value(activations: Activations, images: Images) -> Scalar:
         flat = grams(activations[name]).reshape(images.shape[0], -1)

@@ -6,19 +6,19 @@
     *_, last = optimise(network, objectives.channel("fire9", 12), parameterizations.fourier(224))
     images.save(last.images[0], "channel.png")
 
-Differences from the article's code: 1. the standard transforms are one resampling, not four; 2. what is compared with the
-image goes through the same draw of the transforms, without a gradient.
+Differences from the article's code: 1. the standard transforms are one resampling, not four; 2. what is compared with
+the image goes through the same draw of the transforms, without a gradient.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from theodolite.core import optim
 from theodolite.core.arrays import Arrays, PRNGKey, Scalar
@@ -92,7 +92,8 @@ def _optimiser(c: Config) -> optim.Optimiser:
 def update(c: Config, score: Score, fixed: PyTree, s: State, key: PRNGKey) -> tuple[State, Float[Array, ""]]:
     """One step upwards; `fixed` are the network's parameters."""
 
-    awake = redirect(fixed, (s.step < REDIRECTED).astype(jnp.float32))
+    rising = (s.step < REDIRECTED).astype(jnp.float32)
+    awake = (redirect(fixed[0], rising), *fixed[1:]) if isinstance(fixed, tuple) and fixed else redirect(fixed, rising)
     ascent = jax.value_and_grad(score, argnums=1, has_aux=True)
     (value, memory), gradient = ascent(awake, s.params, jax.random.fold_in(key, s.step), s.memory)
     downhill = jax.tree.map(jnp.negative, gradient)
@@ -139,22 +140,23 @@ def _beside(network: Network, fixed: PyTree, seen: Float[Array, "B H W 3"]) -> d
     return {name: jnp.concatenate([own[name], others[name]]) for name in own}
 
 
+_steps = jax.jit(steps, static_argnames=("score", "num"), donate_argnames="s")
+_apply = jax.jit(lambda parameterization, params: parameterization.apply(params), static_argnums=0)
+
+
 def ascend(
     c: Config, score: Score, parameterization: Parameterization, fixed: PyTree, key: PRNGKey, memory: PyTree = ()
 ) -> Iterator[Chunk]:
-    """Maximise any score of the parameters of an image, chunk by chunk.
+    """Maximise any score of the parameters of an image, chunk by chunk; the same score compiles once.
 
     Raises:
         NotFinite: the objective became NaN or infinite; the message names the step.
     """
     k_init, k_steps = jax.random.split(key)
-    state = init(c, parameterization.init(k_init), memory)
-    programs = {n: jax.jit(partial(steps, score=score, num=n)) for n in {c.every, c.steps % c.every} - {0}}
-    draw = jax.jit(parameterization.apply)
-    done = 0
+    state, done = init(c, parameterization.init(k_init), memory), 0
     while done < c.steps:
         num = min(c.every, c.steps - done)
-        state, values = programs[num](c, fixed=fixed, s=state, key=k_steps)
+        state, values = _steps(c, score=score, fixed=fixed, s=state, key=k_steps, num=num)
         values = np.asarray(values)
         if not np.isfinite(values).all():
             first = done + int(np.argmin(np.isfinite(values))) + 1
@@ -163,7 +165,37 @@ def ascend(
                 "large; the image before it was sound."
             )
         done += num
-        yield Chunk(done, np.asarray(draw(state.params)), values, state.params)
+        yield Chunk(done, np.asarray(_apply(parameterization, state.params)), values, state.params)
+
+
+@partial(jax.jit, static_argnames=("score", "parameterization"))
+def many(
+    c: Config,
+    score: Score,
+    parameterization: Parameterization,
+    fixed: PyTree,
+    each: PyTree,
+    rates: Float[Array, " runs"],
+    keys: Key[Array, " runs"],
+) -> tuple[PyTree, Float[Array, "runs steps"]]:
+    """The parameters after independent ascents as one program: seeds, learning rates and targets side by side.
+
+    `each` are the parts of the score's first argument that differ from run to run, (fixed, each).
+    """
+
+    def one(rate: Array, key: PRNGKey, own: PyTree) -> tuple[PyTree, Array]:
+        k_init, k_steps = jax.random.split(key)
+        own_config = replace(c, rate)
+        state = init(own_config, parameterization.init(k_init))
+        state, values = steps(own_config, score, (fixed, own), state, k_steps, c.steps)
+        return state.params, values
+
+    return jax.vmap(one)(rates, keys, each)
+
+
+def replace(c: Config, rate: Scalar) -> Config:
+    """The same with another learning rate, which may be traced."""
+    return jax.tree.map(lambda _: rate, c)
 
 
 def optimise(

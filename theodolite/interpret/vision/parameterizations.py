@@ -3,10 +3,10 @@
 A parameterisation is two functions: `init` draws parameters, `apply` makes images [B, H, W, C] in [0, 1] of them. Below
 it stand canvases, whose numbers are any, and which add: an image is sigmoid(colour(canvas)).
 
-    pixels      the canvas itself                              fourier     irfft2(spectrum √(HW) / max(f, 1/max(H, W))^p) / 4
-    laplacian   sum of grids at 1/2^k, upsampled               maco        irfft2(r e^{iφ}), r that of photographs
-    shared      fourier per frame + grids that frames share    rgba        another canvas for alpha
-    cppn        a small network from coordinates to colours    (a mesh's texture: texture.py)
+    pixels      the canvas itself                              rgba    another canvas for alpha
+    laplacian   sum of grids at 1/2^k, upsampled               maco    irfft2(r e^{iφ}), r that of photographs
+    fourier     irfft2(z √(HW) / max(f, 1/max(H, W))^p) / 4    cppn    a small network from coordinates to colours
+    shared      fourier per frame + grids that frames share
 
 Colours: canvas·(M / c)ᵀ, where M Mᵀ is the covariance of colours in ImageNet and c the longest column of M.
 """
@@ -198,7 +198,8 @@ def maco(
     def apply(phase: Float[Array, "B 3 h half"]) -> Float[Array, "B H W 3"]:
         phase = phase - phase.mean((1, 2, 3), keepdims=True)
         phase = phase / (phase.std((1, 2, 3), keepdims=True) + 1e-5)
-        waves = lift(jnp.asarray(magnitude), 4) * jax.lax.complex(jnp.cos(phase), jnp.sin(phase))
+        size = lift(jnp.asarray(magnitude), 4)
+        waves = jax.lax.complex(size * jnp.cos(phase), size * jnp.sin(phase))
         canvas = jnp.moveaxis(jnp.fft.irfft2(waves, s=(height, width)), 1, -1)
         canvas = canvas - canvas.mean((1, 2, 3), keepdims=True)
         return jax.nn.sigmoid(contrast * colour(canvas / (canvas.std((1, 2, 3), keepdims=True) + 1e-5)))

@@ -1,15 +1,15 @@
 """Random changes that an image must survive, so that it excites by what it shows and not by single pixels.
 
-A transform is a function (key, images) -> images: differentiable, with output shapes that do not depend on the key. Every
-image of a batch is changed in its own way and all its channels alike; a picture and what it is compared with therefore go
-through one draw if they lie along the channels.
+A transform is a function (key, images) -> images: differentiable, with output shapes that do not depend on the key.
+Every image of a batch is changed in its own way and all its channels alike; a picture and what it is compared with
+therefore go through one draw if they lie along the channels.
 
     standard    the usual list of feature visualisation (pad 12, jitter 8, scale 0.9 to 1.1, rotate up to 10 degrees,
                 jitter 4) as one affine resampling: an image is interpolated once, not three times
 
 Resampling is bilinear: out(p) = Σ_q image(q) Π_axis max(0, 1 - |A p - q|). Its gradient is Σ_p out'(p) times the same
-weights; only p near the inverse image of q have any, so both directions gather and neither scatters: twenty times faster
-on a CPU.
+weights; only p near the inverse image of q have any, so both directions gather and neither scatters: twenty times
+faster on a CPU.
 """
 
 import math
@@ -86,7 +86,7 @@ def jitter(reach: int) -> Transform:
 
 
 def scale(factors: tuple[float, ...]) -> Transform:
-    """Larger or smaller around the middle by one of these factors, in a frame of the old size; grey where nothing is."""
+    """Larger or smaller around the middle by one of these factors, the frame as before; grey where nothing is."""
 
     def one(key: PRNGKey, image: Float[Array, "H W C"]) -> Float[Array, "H W C"]:
         step = jnp.ones(2) / jax.random.choice(key, jnp.array(factors))
@@ -162,7 +162,11 @@ def stretch(
     """Bilinear samples along rows and columns, `step` pixels apart, `shift` off the middle; grey outside."""
     weights = []
     for axis in (0, 1):
-        at = (jnp.arange(size[axis]) - (size[axis] - 1) / 2) * step[axis] + (image.shape[axis] - 1) / 2 + shift[axis]
+        at = (
+            (jnp.arange(size[axis], dtype=float) - (size[axis] - 1) / 2) * step[axis]
+            + (image.shape[axis] - 1) / 2
+            + shift[axis]
+        )
         weights.append(jnp.maximum(0, 1 - jnp.abs(at[:, None] - jnp.arange(image.shape[axis], dtype=float)[None])))
     return GREY + jnp.einsum("hy,yxc,wx->hwc", weights[0], image - GREY, weights[1])
 
@@ -206,7 +210,7 @@ def _at(image: Array, row: Array, column: Array) -> Array:
     h, w = image.shape[:2]
     inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
     index = jnp.clip(row, 0, h - 1).astype(int) * w + jnp.clip(column, 0, w - 1).astype(int)
-    return image.reshape(h * w, -1)[index] * inside[..., None]
+    return jnp.where(inside[..., None], image.reshape(h * w, -1)[index], 0.0)
 
 
 def _forward(image: Array, matrix: Array, offset: Array, size: tuple[int, int], near: int) -> tuple[Array, tuple]:
