@@ -24,7 +24,7 @@ from theodolite.interpret.vision.mesh import Mesh, edges, normals
 from theodolite.interpret.vision.network import Network
 from theodolite.interpret.vision.objectives import Objective, grams
 from theodolite.interpret.vision.optimize import Score
-from theodolite.interpret.vision.parameterizations import Parameterization, cppn
+from theodolite.interpret.vision.parameterizations import SD, Parameterization, colour, cppn
 from theodolite.interpret.vision.rasterise import (
     Camera,
     Views,
@@ -58,6 +58,42 @@ def solid(mesh: Mesh, size: int, width: int = 24, depth: int = 8, head: float = 
     points, _ = baked(mesh, size)
     drawn = cppn(size, width=width, depth=depth, head=head, inputs=(np.sqrt(3) * points).astype(np.float32))
     return drawn._replace(text=f"solid {drawn.text}")
+
+
+def solid_pyramid(mesh: Mesh, size: int, cells: tuple[int, ...] = (4, 8, 16, 32)) -> Parameterization:
+    """A sum of grids that fill space, from coarse to fine, and of the texels themselves.
+
+    What is coarse is smooth along the surface, where a Fourier texture is smooth along the atlas, across charts that are
+    neighbours there alone.
+    """
+    points, _ = baked(mesh, size)
+    levels = [_trilinear(points.reshape(-1, 3), n) for n in cells]
+
+    def init(key: PRNGKey) -> PyTree:
+        keys = jax.random.split(key, len(cells) + 1)
+        shapes = [*((n**3, 3) for n in cells), (size * size, 3)]
+        return [SD * jax.random.normal(k, shape) for k, shape in zip(keys, shapes, strict=True)]
+
+    def apply(params: PyTree) -> Float[Array, "1 T T 3"]:
+        canvas = params[-1]
+        for grid, (corners, weights) in zip(params, levels, strict=False):
+            canvas = canvas + jnp.einsum("pkc,pk->pc", grid[corners], weights)
+        return jax.nn.sigmoid(colour(canvas)).reshape(1, size, size, 3)
+
+    return Parameterization(init, apply, f"solid pyramid, {len(cells)} levels")
+
+
+def _trilinear(points: Float[np.ndarray, "P 3"], n: int) -> tuple[Int[Array, "P 8"], Float[Array, "P 8"]]:
+    """The eight nodes of an n x n x n grid over [-1, 1]³ around every point, and their weights."""
+    at = np.clip((points + 1) / 2 * (n - 1), 0, n - 1 - 1e-4)
+    low = at.astype(int)
+    share = at - low
+    corners, weights = [], []
+    for offset in np.ndindex(2, 2, 2):
+        where = low + offset
+        corners.append((where[:, 0] * n + where[:, 1]) * n + where[:, 2])
+        weights.append(np.where(offset, share, 1 - share).prod(1))
+    return jnp.asarray(np.stack(corners, 1), jnp.int32), jnp.asarray(np.stack(weights, 1), jnp.float32)
 
 
 def clay(mesh: Mesh, size: int) -> Texture:
