@@ -53,14 +53,16 @@ class Budget(NamedTuple):
     """Cases: a shape and a channel."""
     styles: tuple[str, ...]
     """Cases: a shape and a photograph."""
+    arms: tuple[str, ...]
+    """Of 3D feature visualisation."""
     decays: tuple[str, ...]
 
 
 FEATURES, STYLES = ("blob/fire8:200", "teapot/fire7:100"), ("teapot/hubble", "blob/coffee")
 BUDGETS: dict[Size, Budget] = {
-    "smoke": Budget(1, 32, 24, 2, 2, 2, (0.03,), FEATURES[:1], STYLES[:1], ("no memory", "memory 0.95")),
-    "quick": Budget(3, 96, 144, 160, 64, 64, RATES, FEATURES, STYLES, ("no memory", "memory 0.95")),
-    "full": Budget(3, 192, 288, 400, 128, 64, RATES, FEATURES, STYLES, tuple(DECAYS)),
+    "smoke": Budget(1, 32, 32, 2, 2, 2, (0.03,), FEATURES[:1], STYLES[:1], (PAINTED, PYRAMID), ("memory 0.95",)),
+    "quick": Budget(3, 96, 144, 160, 64, 64, RATES, FEATURES, STYLES, TEXTURE_ARMS, ("no memory", "memory 0.95")),
+    "full": Budget(3, 192, 288, 400, 128, 64, RATES, FEATURES, STYLES, TEXTURE_ARMS, tuple(DECAYS)),
 }
 
 
@@ -147,7 +149,7 @@ def features(case: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
     name, channel = case.split("/")
     network, where = models.load("squeezenet"), scene(name, budget, FAR)
     done: dict[tuple[str, int], Painted] = {}
-    for arm in TEXTURE_ARMS:
+    for arm in budget.arms:
         run = feature_run(arm, where, channel, budget, network)
         rate = tuned(run, lambda p: p.measures["activation"], budget.rates)
         done |= {(arm, seed): run(rate, seed) for seed in seeds}
@@ -234,9 +236,7 @@ def neighbours() -> list[Camera]:
 def singly_run(where: Scene, goal: Goal, budget: Budget, network: Network) -> Run:
     """Style transfer of two neighbouring frames in the plane, each for itself."""
     drawn = parameterizations.fourier(budget.frame, batch=2)
-    style = objectives.total(
-        [objectives.style_of({n: g}) for n, g in goal.targets.items()]
-    )
+    style = objectives.total([objectives.style_of({n: g}) for n, g in goal.targets.items()])
     frames = jnp.asarray(render(jnp.asarray(goal.original), goal.neighbours.uv, goal.neighbours.mask))
     mask = jnp.asarray(goal.neighbours.mask)[..., None]
 

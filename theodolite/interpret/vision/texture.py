@@ -2,7 +2,7 @@
 
     *_, last = optimise(network, channel("fire7", 5), fourier(512), through(views(mesh, 128, 192, key)))
 
-is all of the first: the parameterisation draws a texture, and the transform is to look at the mesh from a random side. The
+is all of the first: the parameterisation draws a texture, and the transform looks at the mesh from a random side. The
 gradient reaches the texture through the lookup alone. Style transfer compares Gram matrices over many views:
 
     minimise  w mean |A(frame) - A(original)|  +  Σ_layers mean |G + stop(M - G) - G_style|
@@ -63,8 +63,8 @@ def solid(mesh: Mesh, size: int, width: int = 24, depth: int = 8, head: float = 
 def solid_pyramid(mesh: Mesh, size: int, cells: tuple[int, ...] = (4, 8, 16, 32)) -> Parameterization:
     """A sum of grids that fill space, from coarse to fine, and of the texels themselves.
 
-    What is coarse is smooth along the surface, where a Fourier texture is smooth along the atlas, across charts that are
-    neighbours there alone.
+    What is coarse is smooth along the surface. A Fourier texture is smooth along the atlas, and so across charts that
+    are neighbours there alone.
     """
     points, _ = baked(mesh, size)
     levels = [_trilinear(points.reshape(-1, 3), n) for n in cells]
@@ -209,7 +209,9 @@ def _batches(views: Views) -> list[tuple[Array, Array]]:
 
 def pooled_style(found: dict[str, np.ndarray], targets: dict[str, Any]) -> float:
     """The distance of the mean Gram matrix of all views to the style's, as a share of the style's, over layers."""
-    shares = [np.abs(found[n].mean(0) - np.asarray(g)).mean() / np.abs(np.asarray(g)).mean() for n, g in targets.items()]
+    shares = [
+        np.abs(found[n].mean(0) - np.asarray(g)).mean() / np.abs(np.asarray(g)).mean() for n, g in targets.items()
+    ]
     return float(np.mean(shares))
 
 
