@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from theodolite.claims.an17.image_parameterizations_3d import CLAIMS_3D, jobs_3d
+from theodolite.claims.an17.image_parameterizations_3d import CLAIMS_3D, NOTES_3D, jobs_3d
 from theodolite.claims.an17.image_parameterizations_alpha import (
     BLACK,
     FULL,
@@ -260,5 +260,6 @@ ITEM = Item(
         "frames is EfficientNet-Lite0, or SqueezeNet where EfficientNet-Lite0 made the pictures.",
         "Transparency: the neuron in the middle times 1 - mean opacity, not a channel's mean, to which every part of "
         "the picture adds; the whole picture, not crops of it.",
+        *NOTES_3D,
     ),
 )
