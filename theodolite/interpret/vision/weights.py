@@ -141,7 +141,7 @@ def find(name: str, weights: Path | None = None) -> tuple[bytes, str]:
 def _places(source: Source) -> Iterator[Path]:
     """Where weights may lie, in the order in which they are looked for."""
     if chosen := os.environ.get("THEODOLITE_WEIGHTS"):
-        yield Path(chosen)
+        yield Path(chosen).expanduser()
     yield from _package(source.member.split("/")[0])
     if (home := compile_cache.home()) is not None:
         yield home / "weights"
