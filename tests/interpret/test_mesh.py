@@ -124,7 +124,7 @@ def test_what_is_no_mesh_is_refused(tmp_path, name, content, says):
 
 
 def test_faces_without_corners_are_refused():
-    with pytest.raises(UserError, match="corner 3, but only 3 vertices"):
+    with pytest.raises(UserError, match="corner 3 but only 3 vertices"):
         mesh.checked(np.eye(3), np.array([[0, 1, 3]]), "it")
 
 

@@ -17,7 +17,7 @@ from theodolite.interpret.vision import images, models, objectives, optimize, pa
 from theodolite.interpret.vision.mesh import Mesh
 from theodolite.interpret.vision.network import Network
 from theodolite.interpret.vision.parameterizations import Parameterization
-from theodolite.interpret.vision.rasterise import Camera, Views, look, random_cameras, render, shading, turntable, views
+from theodolite.interpret.vision.rasterise import Camera, Views, look, render, shading, turntable, views
 from theodolite.interpret.vision.shapes import shape
 
 THROUGH, PAINTED, ONE_VIEW, CPPN, PYRAMID = "through views", "painted", "one view", "solid CPPN", "solid pyramid"
@@ -28,7 +28,7 @@ RATES = (0.003, 0.03, 0.1)
 TUNING_SEED = 1_000
 STYLE_LAYERS, CONTENT_LAYER = ("relu1", "fire2", "fire4", "fire6", "fire8"), "fire4"
 CONTENT_WEIGHT = 100.0
-"""The article's; at step 50 of the tuning seed both gradients on the texture are then of one length within a factor 2."""
+"""The article's: at step 50 of the tuning seed both gradients on the texture are then alike within a factor 2."""
 FAR, NEAR = (11.0, 13.0), (10.0, 12.0)
 """Distances of the camera for features and for style, as in the article."""
 NEIGHBOURS = 20.0
