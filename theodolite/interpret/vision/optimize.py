@@ -126,21 +126,31 @@ def score_of(
         if references is None:
             seen = changed(k_transform, drawn)
             return objective(network.apply(fixed, seen[..., :3]), seen), memory
-        stack = jnp.concatenate([drawn, *(r[None] for r in references(k_reference))], -1)
-        seen = jnp.stack(jnp.split(changed(k_transform, stack)[0], stack.shape[-1] // 3, -1))
-        return objective(_beside(network, fixed, seen), seen), memory
+        return objective(*beside(network, fixed, drawn, references(k_reference), changed, k_transform)), memory
 
     return score
 
 
-def _beside(network: Network, fixed: PyTree, seen: Float[Array, "B H W 3"]) -> dict[str, Array]:
-    """Activations of a batch, with a gradient for its first image alone, which saves the others' backward pass."""
+def beside(
+    network: Network,
+    fixed: PyTree,
+    drawn: Float[Array, "1 H W 3"],
+    others: Float[Array, "R H W 3"],
+    transform: Transform,
+    key: PRNGKey,
+) -> tuple[dict[str, Array], Float[Array, "B h w 3"]]:
+    """Activations and images of a picture and what it is compared with, after one draw of the transform.
+
+    A gradient flows into the picture alone, which saves the others' backward pass.
+    """
+    stack = jnp.concatenate([drawn, *(other[None] for other in others)], -1)
+    seen = jnp.stack(jnp.split(transform(key, stack)[0], 1 + len(others), -1))
     own = network.apply(fixed, seen[:1])
-    others = network.apply(fixed, jax.lax.stop_gradient(seen[1:]))
-    return {name: jnp.concatenate([own[name], others[name]]) for name in own}
+    rest = network.apply(fixed, jax.lax.stop_gradient(seen[1:]))
+    return {name: jnp.concatenate([own[name], rest[name]]) for name in own}, seen
 
 
-_steps = jax.jit(steps, static_argnames=("score", "num"), donate_argnames="s")
+_steps = jax.jit(steps, static_argnames=("score", "num"))
 _apply = jax.jit(lambda parameterization, params: parameterization.apply(params), static_argnums=0)
 
 

@@ -147,6 +147,32 @@ def pixels(size: Size, batch: int = 1, decorrelate: bool = False) -> Parameteriz
     return to_rgb(grid(shape)._replace(text="pixels"), decorrelate)._replace(text="pixels" + ", colours" * decorrelate)
 
 
+def preconditioned(size: Size, batch: int = 1, decay: float = 1.0) -> Parameterization:
+    """Pixels that begin as the Fourier basis A does and whose gradient g becomes A Aᵀ g.
+
+    The picture is A z there; a step of z along Aᵀ g moves it by A Aᵀ g. With plain gradient steps both are the same
+    descent, with Adam, which divides coordinate by coordinate, they are not.
+    """
+    canvas = spectrum(size, batch, 3, decay)
+
+    def basis(z: PyTree) -> Float[Array, "B H W 3"]:
+        return colour(canvas.apply(z))
+
+    like = jax.eval_shape(canvas.init, jax.random.key(0))
+
+    @jax.custom_vjp
+    def identity(x: Array) -> Array:
+        return x
+
+    def backward(_: None, g: Array) -> tuple[Array]:
+        return (basis(jax.linear_transpose(basis, like)(g)[0]),)
+
+    identity.defvjp(lambda x: (x, None), backward)
+    return Parameterization(
+        lambda key: basis(canvas.init(key)), lambda x: jax.nn.sigmoid(identity(x)), "pixels, gradient preconditioned"
+    )
+
+
 def laplacian(size: Size, batch: int = 1, levels: int = 4, decorrelate: bool = True) -> Parameterization:
     """Grids from fine to coarse."""
     return to_rgb(pyramid(size, batch, 3, levels), decorrelate)

@@ -6,10 +6,12 @@ The distances are absolute values, which are steadier than squares on networks o
 fresh random part of the style go through the same draw of the transforms at every step.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from theodolite.core.arrays import PRNGKey, Scalar
@@ -17,7 +19,7 @@ from theodolite.core.errors import UserError
 from theodolite.interpret.vision import objectives
 from theodolite.interpret.vision.network import Network
 from theodolite.interpret.vision.objectives import Objective
-from theodolite.interpret.vision.optimize import References, Score
+from theodolite.interpret.vision.optimize import References, Score, beside
 from theodolite.interpret.vision.parameterizations import Parameterization
 from theodolite.interpret.vision.transforms import Transform, random_crop
 
@@ -55,25 +57,60 @@ def objective(where: Layers, weight: float | None = None) -> Objective:
     return share * objectives.content(where.content) + objectives.style(where.style)
 
 
-def references(content: Float[Array, "H W 3"], style: Float[Array, "h w 3"]) -> References:
-    """The photograph, and a fresh part of the style of its size."""
-    part = random_crop((content.shape[0], content.shape[1]))
-    return lambda key: jnp.concatenate([content[None], part(key, style[None])])
+def references(content: Float[Array | np.ndarray, "H W 3"], style: Float[Array | np.ndarray, "h w 3"]) -> References:
+    """The photograph, and a fresh part of the style of its size, from a style that is at least as large."""
+    return lambda key: _references(key, jnp.asarray(content), jnp.asarray(style))
 
 
-def balanced_score(
-    network: Network, where: Layers, parameterization: Parameterization, transform: Transform
-) -> tuple[Score, Score]:
-    """Content and style apart, as scores of ((parameters,), (content, style)): their gradients set the weight."""
-    parts = objectives.content(where.content), objectives.style(where.style)
-    return tuple(_score(network, part, parameterization, transform) for part in parts)  # type: ignore[return-value]
+def _references(key: PRNGKey, content: Float[Array, "H W 3"], style: Float[Array, "h w 3"]) -> Float[Array, "2 H W 3"]:
+    return jnp.concatenate([content[None], random_crop((content.shape[0], content.shape[1]))(key, style[None])])
 
 
-def score(network: Network, where: Layers, parameterization: Parameterization, transform: Transform) -> Score:
-    """The whole objective as a score of (parameters, (content, style, weight)): pictures differ from run to run."""
-    content, style = balanced_score(network, where, parameterization, transform)
+def score(
+    network: Network, parameterization: Parameterization, transform: Transform, where: Layers | None = None
+) -> Score:
+    """Of (the network's parameters, (content, style, weight of the content)): these may differ from run to run."""
+    layers = where or layers_of(network)
+    alike, drawn_alike = objectives.content(layers.content), objectives.style(layers.style)
 
     def whole(fixed: PyTree, params: PyTree, key: PRNGKey, memory: PyTree) -> tuple[Scalar, PyTree]:
-        raise NotImplementedError
+        weights, (content, style, weight) = fixed
+        k_transform, k_style = jax.random.split(key)
+        others = _references(k_style, content, style)
+        seen = beside(network, weights, parameterization.apply(params), others, transform, k_transform)
+        return weight * alike(*seen) + drawn_alike(*seen), memory
 
     return whole
+
+
+def balance(score_: Score, fixed: PyTree, params: PyTree, key: PRNGKey) -> Float[Array, ""]:
+    """The weight at which content and style pull equally at these parameters: the ratio of their gradients' norms."""
+    weights, (content, style, _) = fixed
+
+    def pull(weight: Scalar) -> PyTree:
+        return jax.grad(lambda p: score_((weights, (content, style, weight)), p, key, ())[0])(params)
+
+    textures, both = pull(jnp.float32(0)), pull(jnp.float32(1))
+    only = jax.tree.map(jnp.subtract, both, textures)
+    return _norm(textures) / jnp.maximum(_norm(only), 1e-12)
+
+
+def _norm(tree: PyTree) -> Float[Array, ""]:
+    return jnp.sqrt(sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(tree)))
+
+
+def prepared(
+    score_: Score,
+    network: Network,
+    parameterization: Parameterization,
+    content: Float[np.ndarray, "H W 3"],
+    style: Float[np.ndarray, "h w 3"],
+    share: float = 1.0,
+    seed: int = 0,
+) -> tuple[PRNGKey, PyTree]:
+    """The key and the fixed part of an ascent; content weighs `share` of what makes it pull like the style at first."""
+    key = jax.random.key(seed)
+    fixed = (network.params, (jnp.asarray(content), jnp.asarray(style), jnp.float32(1)))
+    start = parameterization.init(jax.random.split(key)[0])
+    weight = jax.jit(partial(balance, score_))(fixed, start, key)
+    return key, (fixed[0], (*fixed[1][:2], share * weight))
