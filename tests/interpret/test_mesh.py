@@ -67,7 +67,7 @@ def test_seams_are_where_charts_meet_and_wrapping_is_none():
 
 def test_normals_of_a_sphere_are_its_points():
     m = shapes.sphere(32)
-    np.testing.assert_allclose(mesh.normals(m), m.vertices, atol=0.01)
+    np.testing.assert_allclose(mesh.normals(m), m.vertices, atol=0.02)
 
 
 def test_a_glb_comes_back_as_it_was(tmp_path):
@@ -124,7 +124,7 @@ def test_what_is_no_mesh_is_refused(tmp_path, name, content, says):
 
 
 def test_faces_without_corners_are_refused():
-    with pytest.raises(UserError, match="corner 3, but only 3 vertices"):
+    with pytest.raises(UserError, match="corner 3 but only 3 vertices"):
         mesh.checked(np.eye(3), np.array([[0, 1, 3]]), "it")
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from theodolite.commands import meshes
 from theodolite.commands.parsing import parse
 from theodolite.commands.visualize import shown
 
@@ -12,10 +13,12 @@ from theodolite.commands.visualize import shown
 class Flags:
     """Transfer the style of one image to the content of another."""
 
-    content: str
-    """A photograph: a file, or the name of one that comes in a package, such as chelsea."""
     style: str
-    """The same for the style."""
+    """A photograph with the style: a file, or the name of one that comes in a package, such as chelsea."""
+    content: str | None = None
+    """The same for the content."""
+    mesh: str | None = None
+    """Paint this instead of a photograph: sphere, torus, knot, blob, teapot, or an OBJ, PLY or GLB file."""
     model: str = "squeezenet"
     """squeezenet, efficientnet_lite0, alexnet or vgg16."""
     weights: str | None = None
@@ -46,7 +49,13 @@ def main(argv: list[str]) -> int:
         raise UserError(f"--size {flags.size} and --steps {flags.steps}: expected at least 32 pixels and 1 step.")
     from theodolite.interpret.vision import images, models, optimize, parameterizations, style_transfer, transforms
 
-    content, style = images.read(flags.content, as_rgb=True), images.read(flags.style, as_rgb=True)
+    if (flags.content is None) == (flags.mesh is None):
+        raise UserError("say either --content and a photograph, or --mesh and a shape or a file.")
+    style = images.read(flags.style, as_rgb=True)
+    if flags.mesh:
+        compile_cache.enable()
+        return meshes.style(flags, models.load(flags.model, flags.weights), style, flags.mesh)
+    content = images.read(flags.content or "", as_rgb=True)
     compile_cache.enable()
     network = models.load(flags.model, flags.weights)
     style_transfer.layers_of(network)

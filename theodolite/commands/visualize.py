@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +20,8 @@ class Flags:
     """What is to be excited, such as channel:fire9:12, neuron:fire9:12, layer:fire4, logit:tabby, or a sum."""
     gallery: str | None = None
     """A layer: all its channels on one contact sheet, instead of an objective."""
+    mesh: str | None = None
+    """Paint this instead of a flat picture: sphere, torus, knot, blob, teapot, or an OBJ, PLY or GLB file."""
     model: str = "squeezenet"
     """squeezenet, efficientnet_lite0, vgg16, alexnet, or the path of a .safetensors or .npz file."""
     weights: str | None = None
@@ -63,6 +66,8 @@ def main(argv: list[str]) -> int:
 
     compile_cache.enable()
     network = models.load(flags.model, flags.weights)
+    if flags.mesh:
+        return import_module("theodolite.commands.meshes").visualize(flags, network, flags.mesh)
     return _gallery(flags, network) if flags.gallery else _picture(flags, network)
 
 

@@ -15,9 +15,9 @@ from theodolite.claims.an17.image_parameterizations_3d_arms import (
     TEXTURE_ARMS,
     THROUGH,
     feature_jobs,
-    picture_of,
     style_jobs,
 )
+from theodolite.claims.an17.image_parameterizations_runs import unpacked
 from theodolite.core.claim import Claim, Job, Size, at_least, at_most, better, lower
 from theodolite.core.scores import Scores
 
@@ -151,7 +151,7 @@ def _strips(scores: Scores, arms: list[str], case: str, heading: str, part: Any)
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, arm in zip(grid.flat, arms, strict=False):
-        axes.imshow(picture_of(next(iter(scores.curves("strip", arm, case).values()))))
+        axes.imshow(unpacked(next(iter(scores.curves("strip", arm, case).values()))))
         axes.set_title(arm, fontsize=8.5, fontweight="normal", pad=2)
 
 

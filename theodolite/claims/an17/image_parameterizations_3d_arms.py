@@ -12,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from theodolite.claims.an17.image_parameterizations_runs import network as loaded
+from theodolite.claims.an17.image_parameterizations_runs import packed
 from theodolite.core.claim import Job, Row, Size, row
-from theodolite.interpret.vision import images, models, objectives, optimize, parameterizations, texture
+from theodolite.interpret.vision import images, objectives, optimize, parameterizations, texture
 from theodolite.interpret.vision.mesh import Mesh
 from theodolite.interpret.vision.network import Network
 from theodolite.interpret.vision.parameterizations import Parameterization
-from theodolite.interpret.vision.rasterise import Camera, Views, look, random_cameras, render, shading, turntable, views
+from theodolite.interpret.vision.rasterise import Camera, Views, look, render, shading, turntable, views
 from theodolite.interpret.vision.shapes import shape
 
 THROUGH, PAINTED, ONE_VIEW, CPPN, PYRAMID = "through views", "painted", "one view", "solid CPPN", "solid pyramid"
@@ -28,7 +30,7 @@ RATES = (0.003, 0.03, 0.1)
 TUNING_SEED = 1_000
 STYLE_LAYERS, CONTENT_LAYER = ("relu1", "fire2", "fire4", "fire6", "fire8"), "fire4"
 CONTENT_WEIGHT = 100.0
-"""The article's; at step 50 of the tuning seed both gradients on the texture are then of one length within a factor 2."""
+"""The article's: at step 50 of the tuning seed both gradients on the texture are then alike within a factor 2."""
 FAR, NEAR = (11.0, 13.0), (10.0, 12.0)
 """Distances of the camera for features and for style, as in the article."""
 NEIGHBOURS = 20.0
@@ -147,7 +149,7 @@ def pixel(budget: Budget) -> float:
 def features(case: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
     """Every arm of one case; activations are also given in units of the painted baseline's of the same seed."""
     name, channel = case.split("/")
-    network, where = models.load("squeezenet"), scene(name, budget, FAR)
+    network, where = loaded("squeezenet"), scene(name, budget, FAR)
     done: dict[tuple[str, int], Painted] = {}
     for arm in budget.arms:
         run = feature_run(arm, where, channel, budget, network)
@@ -157,7 +159,7 @@ def features(case: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
     for (arm, seed), made in done.items():
         base = max(done[PAINTED, seed].measures["activation"], 1e-6)
         ratio = made.measures["activation"] / base
-        shown = {"strip": picture_curve(strip(where.mesh, made.texture))} if seed == seeds[0] else None
+        shown = {"strip": packed(strip(where.mesh, made.texture))} if seed == seeds[0] else None
         rows.append(row(arm, case, seed, shown, activation_ratio=ratio, **made.measures))
     return rows
 
@@ -169,22 +171,6 @@ def strip(mesh: Mesh, painted: np.ndarray, count: int = 4, size: int = 112) -> n
     frames = np.asarray(render(jnp.asarray(painted), seen.uv, seen.mask, 1.0)) * light[..., None]
     small = frames.reshape(count, size, 2, size, 2, 3).mean((2, 4))
     return np.concatenate(list(small), 1)
-
-
-def picture_curve(image: np.ndarray) -> tuple[list[int], list[int]]:
-    """A picture as a curve of a score row: its size, and the bytes of a WebP file."""
-    from io import BytesIO
-
-    from PIL import Image
-
-    file = BytesIO()
-    Image.fromarray(images.to_bytes(image)).save(file, "WEBP", quality=80)
-    return list(image.shape[:2]), list(file.getvalue())
-
-
-def picture_of(curve: tuple[list[float], list[float]]) -> np.ndarray:
-    """The picture in a score row."""
-    return images.decode(bytes(int(b) for b in curve[1]), "a picture of the scores")
 
 
 def style_run(decay: float, where: Scene, goal: "Goal", budget: Budget, network: Network) -> Run:
@@ -261,7 +247,7 @@ def singly_run(where: Scene, goal: Goal, budget: Budget, network: Network) -> Ru
 def styles(case: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
     """Every arm of one case of style transfer."""
     name, photo = case.split("/")
-    network, where = models.load("squeezenet"), scene(name, budget, NEAR)
+    network, where = loaded("squeezenet"), scene(name, budget, NEAR)
     goal = goal_of(photo, where, budget, network)
     rows = []
     for arm in (*budget.decays, SINGLY):
@@ -273,7 +259,7 @@ def styles(case: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
         for seed in seeds:
             made = run(rate, seed)
             drawn = made.texture if alone else strip(where.mesh, made.texture)
-            shown = {"strip": picture_curve(drawn)} if seed == seeds[0] else None
+            shown = {"strip": packed(drawn)} if seed == seeds[0] else None
             rows.append(row(arm, case, seed, shown, **made.measures))
     return rows
 

@@ -53,7 +53,7 @@ def checked(vertices: Any, faces: Any, name: str) -> None:
         raise UserError(f"{name} has {bad:,} vertices with NaN or infinite coordinates: finite ones are expected.")
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise UserError(
-            f"{name} has a face with corner {int(faces.max())}, but only {len(vertices):,} vertices: the file is broken."
+            f"{name} has a face with corner {int(faces.max())} but only {len(vertices):,} vertices: it is damaged."
         )
     if not np.ptp(vertices, axis=0).max() > 0:
         raise UserError(f"{name} has all its vertices in one point: a surface with an extent is expected.")

@@ -217,8 +217,8 @@ def baked(
 ) -> tuple[Float[np.ndarray, "T T C"], Bool[np.ndarray, "T T"]]:
     """The point of the surface that every texel is painted on, and which texels are painted on any.
 
-    With `values`, that quantity of the vertices instead of their place. Texels around a chart continue it, since lookups
-    near its edge read them too.
+    With `values`, that quantity of the vertices instead of their place. Texels around a chart continue it, since
+    lookups near its edge read them too.
     """
     at = np.stack([mesh.uv[:, 0], 1 - mesh.uv[:, 1]], 1).astype(np.float64) * size
     seen = fragments(at, np.ones(len(at)), mesh.faces, size)

@@ -128,7 +128,7 @@ def _bernstein(degree_three_pieces: int, detail: int) -> Float[np.ndarray, "poin
     return weights
 
 
-def bezier(net: Points, detail: int) -> Points:
+def bezier(net: Points, detail: int) -> Float[np.ndarray, "P Q 3"]:
     """Points of the bicubic patches that a net of (3m + 1) x (3n + 1) control points makes."""
     down, across = (_bernstein((size - 1) // 3, detail) for size in net.shape[:2])
     return np.einsum("pi,qj,ijk->pqk", down, across, net)

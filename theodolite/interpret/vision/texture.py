@@ -110,7 +110,7 @@ def clay(mesh: Mesh, size: int) -> Texture:
 class Style(NamedTuple):
     """What a texture is to look like."""
 
-    targets: dict[str, Float[Array, "C C"]]
+    targets: dict[str, Float[Array, "_ _"]]
     """Gram matrices of the style, by layer."""
     content: str
     """The layer at which a frame shall resemble the frame with the original paint."""
@@ -123,15 +123,15 @@ class Style(NamedTuple):
 class Memory(NamedTuple):
     """What the recent views looked like."""
 
-    average: dict[str, Float[Array, "C C"]]
+    average: dict[str, Float[Array, "_ _"]]
     """Of their Gram matrices, begun at zero."""
     views: Int[Array, ""]
     """How many there were."""
 
 
 def remember(
-    memory: Memory, seen: dict[str, Float[Array, "C C"]], decay: Scalar
-) -> tuple[dict[str, Float[Array, "C C"]], Memory]:
+    memory: Memory, seen: dict[str, Float[Array, "_ _"]], decay: Scalar
+) -> tuple[dict[str, Float[Array, "_ _"]], Memory]:
     """The mean over recent views with the gradient of the present one, and the memory that includes it."""
     average = {n: decay * memory.average[n] + (1 - decay) * jax.lax.stop_gradient(g) for n, g in seen.items()}
     count = memory.views + 1
@@ -188,7 +188,7 @@ def over_views(network: Network, objective: Objective, texture: Float[Array, "T 
 
 def grams_over_views(
     network: Network, layers: tuple[str, ...], texture: Float[Array, "T U 3"], views: Views
-) -> dict[str, Float[np.ndarray, "N C C"]]:
+) -> dict[str, Float[np.ndarray, "N _ _"]]:
     """The Gram matrices of every view."""
 
     @jax.jit
