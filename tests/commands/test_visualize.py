@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from theodolite import cli
 from theodolite.interpret.vision import images, models, network, style_transfer
@@ -25,6 +26,13 @@ def test_a_picture_is_written(toy, tmp_path, capsys):
     assert cli.main(["visualize", "--objective", "channel:fire2:1", *words]) == 0
     assert "channel(fire2, 1) of squeezenet" in capsys.readouterr().out
     assert images.read(tmp_path / "channel-fire2-1.png").shape == (32, 32, 3)
+
+
+def test_a_transparent_picture_is_written(toy, tmp_path):
+    words = ["--parameterization", "rgba", "--size", "32", "--steps", "2", "--out", str(tmp_path)]
+    assert cli.main(["visualize", "--objective", "channel:fire2:1", *words]) == 0
+    with Image.open(tmp_path / "channel-fire2-1.png") as file:
+        assert file.mode == "RGBA"
 
 
 def test_a_gallery_is_written(toy, tmp_path, capsys):

@@ -17,24 +17,13 @@ from theodolite.core.claim import Job, Row, Size, row
 from theodolite.interpret.vision import images, transforms
 from theodolite.interpret.vision import parameterizations as kinds
 from theodolite.interpret.vision.optimize import Config
+from theodolite.interpret.vision.transparency import GAMMA, composite, displayed, random_background
 
 LAYER, UNITS = "fire6", (12, 200)
 CHANNEL, NEURON = "channel", "neuron"
 FULL, UNPAID, BLACK, OPAQUE = "paid for opacity", "opacity is free", "static black", "opaque"
-GAMMA, UNSEEN = 2.2, 64
+UNSEEN = 64
 HIDDEN, REPLACED = "transparent part replaced", "opaque part replaced"
-
-
-def random_background(pixels: int, batch: int = 1) -> kinds.Parameterization:
-    """Smooth noise: a spectrum of sd 0.2 that decays with the power 1.5, in natural colours."""
-    return kinds.to_rgb(kinds.spectrum(pixels, batch, 3, decay=1.5, sd=0.2))
-
-
-def composite(rgba: Any, background: Any) -> Any:
-    """What the network sees of a picture in linear light in front of a background in linear light."""
-    alpha = rgba[..., 3:]
-    light = background * (1 - alpha) + rgba[..., :3] * alpha
-    return jnp.maximum(light, 1e-4) ** (1 / GAMMA)
 
 
 def alpha_score(kind: str, arm: str, parameterization: kinds.Parameterization, pixels: int) -> Any:
@@ -121,11 +110,6 @@ def swaps(
         row(HIDDEN, case, seed, change=np.mean(np.abs(through - here)) / here.mean()),
         row(REPLACED, case, seed, change=np.mean(here - unpainted) / here.mean()),
     ]
-
-
-def displayed(rgba: np.ndarray) -> np.ndarray:
-    """The picture in sRGB, with its alpha."""
-    return np.concatenate([rgba[..., :3] ** (1 / GAMMA), rgba[..., 3:]], -1)
 
 
 def alpha_jobs(size: Size, seeds: int | None) -> list[Job]:
