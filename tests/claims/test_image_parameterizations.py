@@ -72,7 +72,7 @@ def rows():
 
 
 def test_every_claim_finds_its_scores(rows):
-    scores = Scores(rows)
+    scores = Scores(tuple(rows))
     for claim in item.CLAIMS[1:]:
         if claim.id in ("only-vgg-did-without",) or claim in item.CLAIMS_3D:
             continue
@@ -126,7 +126,7 @@ def test_the_toy_is_the_article_s():
 
 
 def test_the_figure_and_the_animations_are_drawn(rows, tmp_path):
-    scores = Scores(rows)
+    scores = Scores(tuple(rows))
     figure = item.figure(scores)
     assert len(figure.subfigs) >= 9
     written = drawing.animations(scores, tmp_path)
