@@ -30,7 +30,7 @@ def test_crops_lie_where_the_photograph_excites():
     bright[16:20, 4:8, 1] = 1
     crops = gallery.best_crops(NET, "colours", [dark, bright], num=2)
     assert len(crops) == 4 and [len(c) for c in crops] == [2] * 4
-    assert crops[1][0].shape == (4, 4, 3) and crops[1][0][..., 1].max() > 0.9 and crops[1][1].max() == 0
+    assert crops[1][0].shape == (4, 4, 3) and crops[1][0][..., 1].max() > 0.8 and crops[1][1].max() == 0
 
 
 class Reader(HTMLParser):

@@ -63,7 +63,8 @@ def test_plain_descent_in_a_basis_is_preconditioned_descent_in_pixels(fourier):
 
 def test_many_runs_are_each_by_itself(fourier):
     def score(fixed, params, key, memory):
-        return GOAL(NET.apply(fixed[0], fourier.apply(params)), None) * fixed[1], memory
+        drawn = fourier.apply(params)
+        return GOAL(NET.apply(fixed[0], drawn), drawn) * fixed[1], memory
 
     rates, keys = jnp.array([0.01, 0.1, 0.1]), jax.random.split(jax.random.key(3), 3)
     each = jnp.array([1.0, 1.0, -1.0])
