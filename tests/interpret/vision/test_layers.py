@@ -15,14 +15,25 @@ POOLS = [(2, 2, 0, False), (3, 2, 0, False), (3, 2, 1, False), (3, 2, 0, True), 
 @pytest.mark.parametrize(("window", "stride", "pad", "ceil"), POOLS)
 def test_pools_and_their_gradients_are_those_of_loops(size, window, stride, pad, ceil):
     x = np.random.default_rng(0).permutation(np.prod(size) * 2).reshape(*size, 2).astype("f4")  # no two are equal
-    found, back = jax.vjp(lambda x: layers.max_pool(x, window, stride, pad, not ceil), jnp.asarray(x)[None])
     expected = slow.pool(x, window, stride, pad, ceil)
-    np.testing.assert_array_equal(found[0], expected)
     weight = np.random.default_rng(1).normal(size=expected.shape).astype("f4")
     gradient = np.zeros_like(x)
     for place in np.ndindex(expected.shape):
         gradient[x == expected[place]] += weight[place]
-    np.testing.assert_allclose(back(jnp.asarray(weight)[None])[0][0], gradient, rtol=1e-5)
+
+    def both(x, g):
+        value, back = jax.vjp(lambda x: layers.max_pool(x, window, stride, pad, not ceil), x)
+        return value, back(g)[0]
+
+    value, found = jax.jit(both)(jnp.asarray(x)[None], jnp.asarray(weight)[None])
+    np.testing.assert_array_equal(value[0], expected)
+    np.testing.assert_allclose(found[0], gradient, rtol=1e-5)
+
+
+def test_equal_maxima_share_the_gradient():
+    x = jnp.array([[1.0, 1, 0, 2], [0, 1, 0, 0]]).reshape(1, 2, 4, 1)
+    found = jax.grad(lambda x: (layers.max_pool(x, 2, 2) * jnp.array([3.0, 5]).reshape(1, 1, 2, 1)).sum())(x)
+    np.testing.assert_allclose(found[0, ..., 0], [[1, 1, 0, 5], [0, 1, 0, 0]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("cells", [1, 3, 7])
@@ -35,7 +46,8 @@ def test_means_over_cells_are_those_of_loops(size, cells):
 
 
 def gradient(x, g, sign, ceiling):
-    return np.asarray(jax.vjp(lambda x: layers.relu(x, sign, ceiling), jnp.asarray(x))[1](jnp.asarray(g))[0])
+    back = jax.jit(lambda x, g: jax.vjp(lambda x: layers.relu(x, sign, ceiling), x)[1](g)[0])
+    return np.asarray(back(jnp.asarray(x), jnp.asarray(g)))
 
 
 @pytest.mark.parametrize("ceiling", [None, 6.0])

@@ -114,7 +114,7 @@ def _not_rgb(image: Image.Image, content: bytes) -> str:
         return "has 16 bits or more per colour"
     if image.mode in ("1", "L", "LA"):
         return "is grey"
-    if image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255:
+    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
         return "is transparent in places"
     return "" if image.mode in ("RGB", "RGBA", "RGBX", "P", "PA") else f"has the colours {image.mode}"
 

@@ -1,6 +1,7 @@
 """The few layers that image networks are made of, and the gradient that wakes a silent ReLU."""
 
-from functools import partial
+from functools import partial, reduce
+from operator import add
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ def convolve(
     x: Float[Array, "B H W I"], layer: Layer, stride: int = 1, padding: Padding | None = None
 ) -> Float[Array, "B Y X O"]:
     """A convolution with bias. Groups follow from the kernel's shape; by default the size is kept."""
-    kernel, bias = layer["kernel"], layer["bias"]
+    kernel, bias = jnp.asarray(layer["kernel"]), jnp.asarray(layer["bias"])
     pads = kernel.shape[0] // 2 if padding is None else padding
     groups = x.shape[-1] // kernel.shape[2]
     return conv2d(x, kernel, stride=stride, padding=pads, groups=groups) + lift(bias, 4)
@@ -43,7 +44,46 @@ def max_pool(x: Float[Array, "B H W C"], window: int, stride: int, padding: int 
     left = [(n + 2 * padding - window) % stride for n in size]
     after = [padding + (0 if whole or not rest else stride - rest) for rest in left]
     pads = ((0, 0), *((padding, a) for a in after), (0, 0))
+    return _pooled(x, window, stride, pads)
+
+
+Pads = tuple[tuple[int, int], ...]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def _pooled(x: Array, window: int, stride: int, pads: Pads) -> Array:
+    """The pool itself, with a gradient that a CPU computes many times faster than the compiler's."""
     return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, window, window, 1), (1, stride, stride, 1), pads)
+
+
+def _pooled_forward(x: Array, window: int, stride: int, pads: Pads) -> tuple[Array, tuple[Array, Array]]:
+    y = _pooled(x, window, stride, pads)
+    return y, (x, y)
+
+
+def _pooled_backward(window: int, stride: int, pads: Pads, saved: tuple[Array, Array], gradient: Array) -> tuple[Array]:
+    """The gradient goes to where the maximum was; equal maxima share it."""
+    x, y = saved
+    padded = jnp.pad(x, pads, constant_values=-jnp.inf)
+    rows, columns = y.shape[1:3]
+    places = [(i, j) for i in range(window) for j in range(window)]
+    spans = {(i, j): _span(i, rows, stride) + _span(j, columns, stride) for i, j in places}
+    hits = {(i, j): padded[:, a:b:stride, c:d:stride] == y for (i, j), (a, b, c, d) in spans.items()}
+    share = gradient / sum(hit.astype(y.dtype) for hit in hits.values())
+    spread = []
+    for (i, j), (_, below, _, right) in spans.items():
+        frame = (i, padded.shape[1] - below, stride - 1), (j, padded.shape[2] - right, stride - 1)
+        part = jnp.where(hits[i, j], share, 0)
+        spread.append(jax.lax.pad(part, jnp.zeros((), y.dtype), ((0, 0, 0), *frame, (0, 0, 0))))
+    (top, _), (left, _) = pads[1:3]
+    return (reduce(add, spread)[:, top : top + x.shape[1], left : left + x.shape[2]],)
+
+
+def _span(first: int, count: int, stride: int) -> tuple[int, int]:
+    return first, first + (count - 1) * stride + 1
+
+
+_pooled.defvjp(_pooled_forward, _pooled_backward)
 
 
 def mean_pool(x: Float[Array, "B H W C"], cells: int = 1) -> Float[Array, "B cells cells C"]:

@@ -84,11 +84,8 @@ def plain(state: StateDict) -> Found:
         sides = zip(("fc6", "fc7", "logits"), dense, (side, 1, 1), strict=True)
         params |= {ours: state.dense(theirs.removesuffix(".weight"), side) for ours, theirs, side in sides}
         widths = [stack[-1].outputs, *(params[layer]["bias"].size for layer in ("fc6", "fc7", "logits"))]
-        shapes |= {
-            "fc6": (side, side, *widths[:2]),
-            "fc7": (1, 1, *widths[1:3]),
-            "logits": (1, 1, *widths[2:]),
-        }
+        shapes["fc6"] = side, side, widths[0], widths[1]
+        shapes["fc7"], shapes["logits"] = (1, 1, widths[1], widths[2]), (1, 1, widths[2], widths[3])
     return Found(checked(params, shapes, state.where), partial(vgg.apply, stack), vgg.SIZE)
 
 

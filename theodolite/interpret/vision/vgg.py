@@ -54,8 +54,11 @@ ALEXNET = [
     Conv("5", 3, 256, 1, 1, 3),
 ]
 """AlexNet as torchvision has it: of one stream, without local normalisation."""
-LPIPS_TAPS = {"vgg16": ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")}
-LPIPS_TAPS["alexnet"] = tuple(f"relu{i}" for i in range(1, 6))
+LPIPS_TAPS = {
+    "vgg16": ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"),
+    "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
+}
+"""Network -> the layers that LPIPS compares."""
 
 
 def shapes(stack: list[Conv]) -> Shapes:

@@ -173,8 +173,9 @@ def _of_file(path: Path, member: str) -> Iterator[tuple[bytes, str]]:
     if path.name.endswith((".tar.gz", ".tgz")):
         with tarfile.open(path, "r:gz") as archive:
             for entry in archive:
-                if entry.isfile() and entry.name.endswith(f"/{member}"):
-                    yield archive.extractfile(entry).read(), f"{path}: {entry.name}"
+                found = entry.isfile() and entry.name.endswith(f"/{member}") and archive.extractfile(entry)
+                if found:
+                    yield found.read(), f"{path}: {entry.name}"
                     return
     elif path.suffix in (".whl", ".zip"):
         with zipfile.ZipFile(path) as archive:
