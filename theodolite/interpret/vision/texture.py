@@ -26,6 +26,7 @@ from theodolite.interpret.vision.objectives import Objective, grams
 from theodolite.interpret.vision.optimize import Score
 from theodolite.interpret.vision.parameterizations import SD, Parameterization, colour, cppn
 from theodolite.interpret.vision.rasterise import (
+    AnyArray,
     Camera,
     Views,
     baked,
@@ -140,7 +141,7 @@ def remember(
     return effective, Memory(average, count)
 
 
-def style_targets(network: Network, image: Float[Array, "H W 3"], layers: tuple[str, ...]) -> dict[str, Any]:
+def style_targets(network: Network, image: Float[AnyArray, "H W 3"], layers: tuple[str, ...]) -> dict[str, Any]:
     """The Gram matrices of a picture."""
     seen = network.apply(network.params, jnp.asarray(image)[None])
     return {network.layer(n): grams(seen[n])[0] for n in layers}
@@ -174,7 +175,7 @@ def style_score(
     return score
 
 
-def over_views(network: Network, objective: Objective, texture: Float[Array, "T U 3"], views: Views) -> float:
+def over_views(network: Network, objective: Objective, texture: Texture, views: Views) -> float:
     """The mean of an objective over views, such as ones that the optimisation never showed."""
 
     @jax.jit
@@ -187,7 +188,7 @@ def over_views(network: Network, objective: Objective, texture: Float[Array, "T 
 
 
 def grams_over_views(
-    network: Network, layers: tuple[str, ...], texture: Float[Array, "T U 3"], views: Views
+    network: Network, layers: tuple[str, ...], texture: Texture, views: Views
 ) -> dict[str, Float[np.ndarray, "N _ _"]]:
     """The Gram matrices of every view."""
 
