@@ -1,4 +1,4 @@
-"""The arms of techniques 5 and 6 on a network of a few weights: every row, every measure, the pictures and the figure."""
+"""The arms of techniques 5 and 6 on a network of a few weights: rows, measures, the pictures and the figure."""
 
 import jax
 import numpy as np
