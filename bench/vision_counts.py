@@ -83,7 +83,8 @@ def main() -> None:
         for photo, classes, pixels in photos:
             scores = np.asarray(logits(network.params, images.square(pixels, network.size)[None]))
             order = np.argsort(-scores)
-            ranks[photo] = {"rank": int(min(np.flatnonzero(np.isin(order, classes)))), "says": network.classes[order[0]]}
+            rank = int(np.flatnonzero(np.isin(order, classes))[0])
+            ranks[photo] = {"rank": rank, "says": network.classes[order[0]]}
         right[name] = ranks
         rows.append((name, *(sum(r["rank"] < k for r in ranks.values()) for k in (1, 5)), len(ranks)))
     bars = [bar(f"{n}: {top} of {of} named, expected {BARS[n]}", top >= BARS[n]) for n, top, _, of in rows[1:]]

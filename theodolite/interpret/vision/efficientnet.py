@@ -7,7 +7,6 @@ which is not symmetric at stride 2. Layers: stem, block0 to block15 (linear outp
 `_pre_relu` is the same before the nonlinearity, the better target where a ReLU6 saturates.
 """
 
-import io
 from typing import NamedTuple
 
 from jaxtyping import Array, Float
@@ -88,7 +87,7 @@ def convert(content: bytes, where: str) -> Params:
     Raises:
         UserError: the file is damaged, or its arrays are not those of this network.
     """
-    state = StateDict(read_torch(io.BytesIO(content), where), where)
+    state = StateDict(read_torch(content, where), where)
 
     def folded(conv: str, norm: str) -> Layer:
         return state.convolution(conv, norm, EPSILON)

@@ -18,6 +18,9 @@ from theodolite.core import files
 from theodolite.core.errors import UserError, nearest
 
 Pixels = Float[np.ndarray, "H W 3"]
+Picture = Float[np.ndarray, "height width channels"] | Float[Array, "height width channels"]
+"""Of 3 channels, or of 4 with alpha last."""
+Pictures = Sequence[np.ndarray | Array] | np.ndarray | Array
 SMALLEST = 16
 """Pixels on the shorter side below which a file is hardly a photograph."""
 _SKIMAGE, _SKLEARN = "skimage/data", "sklearn/datasets/images"
@@ -125,7 +128,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def square(image: Pixels, size: int) -> Pixels:
+def square(image: Pixels, size: int) -> Float[np.ndarray, "{size} {size} 3"]:
     """The largest square in the middle, at `size` pixels a side."""
     height, width, _ = image.shape
     side = min(height, width)
@@ -133,7 +136,7 @@ def square(image: Pixels, size: int) -> Pixels:
     return resized(image[top : top + side, left : left + side], (size, size))
 
 
-def resized(image: Pixels, shape: tuple[int, int]) -> Pixels:
+def resized(image: Pixels, shape: tuple[int, int]) -> Float[np.ndarray, "Y X 3"]:
     """The image at another height and width, antialiased."""
     picture = Image.fromarray(to_bytes(image)).resize(shape[::-1], Image.Resampling.BICUBIC)
     return np.asarray(picture, np.float32) / 255
@@ -161,14 +164,14 @@ def to_bytes(image: Float[np.ndarray, "..."] | Float[Array, "..."]) -> np.ndarra
     return np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
-def encode(image: Float[np.ndarray, "H W C"] | Float[Array, "H W C"], kind: str = "PNG") -> bytes:
-    """The bytes of a file with one picture of 3 channels, or of 4 with alpha last."""
+def encode(image: Picture, kind: str = "PNG") -> bytes:
+    """The bytes of a file with one picture."""
     buffer = BytesIO()
     Image.fromarray(to_bytes(image)).save(buffer, kind, **({"lossless": True} if kind == "WEBP" else {}))
     return buffer.getvalue()
 
 
-def save(path: Path, image: Float[np.ndarray, "H W C"] | Float[Array, "H W C"]) -> None:
+def save(path: Path, image: Picture) -> None:
     """One picture as a PNG, JPEG or WebP file, by the ending of its name.
 
     Raises:
@@ -178,7 +181,7 @@ def save(path: Path, image: Float[np.ndarray, "H W C"] | Float[Array, "H W C"]) 
     files.write_bytes(path, encode(image, _kind(path, kinds)))
 
 
-def animate(path: Path, frames: Sequence[Array] | Sequence[np.ndarray] | Array, seconds: float = 0.1) -> None:
+def animate(path: Path, frames: Pictures, seconds: float = 0.1) -> None:
     """Frames that repeat for ever, as an animated PNG, WebP or GIF file, by the ending of its name.
 
     Raises:
@@ -200,7 +203,7 @@ def _kind(path: Path, kinds: dict[str, str]) -> str:
 
 
 def sheet(
-    pictures: Sequence[np.ndarray] | Sequence[Array] | Array,
+    pictures: Pictures,
     columns: int | None = None,
     captions: Sequence[str] = (),
     gap: int = 4,

@@ -6,8 +6,6 @@ The weights w were fitted to human judgements (version 0.1, on VGG16 or AlexNet)
 Differences from the paper: none known; images are read in sRGB between 0 and 1, where the released code takes -1 to 1.
 """
 
-import io
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -32,7 +30,7 @@ def convert(name: str, stack: list[vgg.Conv], content: bytes, where: str) -> Par
     Raises:
         UserError: the file is damaged, or its arrays are not those of this network.
     """
-    found = read_numpy(io.BytesIO(content), where)
+    found = read_numpy(content, where)
     body = next(iter(value for key, value in found.items() if not key.startswith("NetLinLayer")), {})
     params = {f"conv{conv.name}": body.get(f"Conv_{i}", {}) for i, conv in enumerate(stack)}
     shapes = vgg.shapes(stack)

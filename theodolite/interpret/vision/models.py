@@ -47,9 +47,9 @@ def load(name_or_path: str | Path, place: str | Path | None = None) -> Network:
     name = str(name_or_path)
     if name in _MODELS:
         model = _MODELS[name]
-        params = weights.params(name, model.convert, None if place is None else Path(place))
+        params = weights.params(name, model.convert, None if place is None else Path(place).expanduser())
         return _network(name, params, model.apply, model.size)
-    path = Path(name)
+    path = Path(name).expanduser()
     if path.suffix not in (".safetensors", ".npz") and not path.is_file():
         raise unknown("network", name, NAMES, "A path of a .safetensors or .npz file works too.")
     found = torchvision.read(path)

@@ -18,7 +18,7 @@ from theodolite.core.errors import UserError, nearest
 
 Activations = dict[str, Float[Array, "..."]]
 """Layer -> [B, h, w, C], in order of depth."""
-Layer = dict[str, Array]
+Layer = dict[str, Array | np.ndarray]
 """A kernel [h, w, inputs, outputs] and a bias [outputs]."""
 Shapes = dict[str, tuple[int, int, int, int]]
 """Layer -> the shape of its kernel."""
@@ -137,7 +137,7 @@ def checked(params: Params, shapes: Shapes, where: str) -> Params:
         if layer not in params:
             raise UserError(f"{where} has no weights of the layer {layer}. Is it the file of another network?")
         for part, expected in (("kernel", shape), ("bias", shape[-1:])):
-            found = np.shape(params[layer].get(part, ()))
+            found = np.shape(params[layer].get(part, 0))
             if found != expected:
                 raise UserError(
                     f"{where}: the {part} of {layer} has the shape {found}, expected {expected}. Is it the file of "

@@ -7,7 +7,8 @@ by one and stand for constructors of our own; any other name or instruction is r
 
 import pickletools
 from collections.abc import Callable, Mapping
-from typing import IO, Any, NamedTuple
+from io import BytesIO
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -119,7 +120,7 @@ class _Machine:
     def step(self, instruction: str, value: Any) -> None:
         """Carry out one instruction."""
         match instruction:
-            case "PROTO" | "FRAME" | "STOP":
+            case "PROTO" | "STOP":
                 pass
             case "MARK":
                 self.stack.append(self.mark)
@@ -129,8 +130,6 @@ class _Machine:
                 self.stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[instruction])
             case "BINPUT" | "LONG_BINPUT":
                 self.memory[value] = self.stack[-1]
-            case "MEMOIZE":
-                self.memory[len(self.memory)] = self.stack[-1]
             case "BINGET" | "LONG_BINGET":
                 self.stack.append(self.memory[value])
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
@@ -177,13 +176,12 @@ class _Machine:
 
 
 _PLAIN = {
-    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "BINBYTES", "SHORT_BINBYTES"),
 }
 _DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError, RecursionError)
 
 
-def _run(file: IO[bytes], admitted: Mapping[str, Constructor]) -> Any:
+def _run(file: BytesIO, admitted: Mapping[str, Constructor]) -> Any:
     machine = _Machine(admitted)
     for instruction, value, _ in pickletools.genops(file):
         machine.step(instruction.name, value)
@@ -202,24 +200,25 @@ def _arrays(value: Any, depth: int = 0) -> Any:
     return value.value if isinstance(value, _Array) else value
 
 
-def read_numpy(file: IO[bytes], where: str) -> Any:
+def read_numpy(content: bytes, where: str) -> Any:
     """Dicts and lists of NumPy arrays; `where` names the file in errors.
 
     Raises:
         UserError: the file is damaged, or holds anything but numbers, texts and NumPy arrays.
     """
     try:
-        return _arrays(_run(file, NUMPY))
+        return _arrays(_run(BytesIO(content), NUMPY))
     except _DAMAGE as error:
         raise _refusal(where, error) from error
 
 
-def read_torch(file: IO[bytes], where: str) -> dict[str, np.ndarray]:
+def read_torch(content: bytes, where: str) -> dict[str, np.ndarray]:
     """The state dict of a PyTorch file of the kind before zip archives.
 
     Raises:
         UserError: the file is damaged, of another kind, or holds anything but tensors.
     """
+    file = BytesIO(content)
     try:
         if _run(file, {}) != MAGIC or _run(file, {}) != PROTOCOL or not _run(file, {})["little_endian"]:
             raise _RefusedError("it is no little-endian PyTorch file of protocol 1001")

@@ -6,8 +6,6 @@ the paper names them, `_pre_relu` the same before the nonlinearity (conv1 and co
 and `fire2_squeeze` the squeezed map. conv10 is a map of the classes; the logits are its mean, before the last ReLU.
 """
 
-import io
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -71,6 +69,6 @@ def convert(content: bytes, where: str) -> Params:
     Raises:
         UserError: the file is damaged, or its arrays are not those of this network.
     """
-    found = read_numpy(io.BytesIO(content), where)
+    found = read_numpy(content, where)
     named = {name.replace("squeeze1x1", "squeeze"): arrays for name, arrays in found.items()}
     return checked({name: dict(zip(("kernel", "bias"), a, strict=True)) for name, a in named.items()}, shapes(), where)

@@ -60,7 +60,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             f"{path}: weights are read from .safetensors and .npz files, not from {path.suffix or 'others'}."
         )
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise UserError(f"{path} is no whole .npz file of arrays ({error}). Nothing in it was executed.") from error

@@ -75,7 +75,7 @@ def params(name: str, convert: Callable[[bytes, str], Params], weights: Path | N
     source, kept = SOURCES[name], _kept(name)
     if weights is None and kept is not None and (found := _read_kept(kept)):
         return found
-    content, where = _find(name, source, weights)
+    content, where = find(name, weights)
     digest = hashlib.sha256(content).hexdigest()
     if digest != source.sha256:
         raise UserError(
@@ -97,7 +97,7 @@ def _read_kept(path: Path) -> Params:
     """What was kept, or nothing where the file is absent or damaged: it is then made again."""
     found: Params = {}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             for key in arrays.files:
                 layer, part = key.rsplit(":", 1)
                 found.setdefault(layer, {})[part] = arrays[key]
@@ -115,8 +115,13 @@ def _keep(path: Path, converted: Params) -> None:
         return
 
 
-def _find(name: str, source: Source, weights: Path | None) -> tuple[bytes, str]:
-    """The file's content, and where it was found."""
+def find(name: str, weights: Path | None = None) -> tuple[bytes, str]:
+    """The content of a network's file as the package has it, unchecked, and where it was found.
+
+    Raises:
+        UserError: it is in none of the places.
+    """
+    source = SOURCES[name]
     for place in [weights] if weights is not None else _places(source):
         for found in _inside(place, source):
             return found
@@ -136,7 +141,7 @@ def _find(name: str, source: Source, weights: Path | None) -> tuple[bytes, str]:
 def _places(source: Source) -> Iterator[Path]:
     """Where weights may lie, in the order in which they are looked for."""
     if chosen := os.environ.get("THEODOLITE_WEIGHTS"):
-        yield Path(chosen)
+        yield Path(chosen).expanduser()
     yield from _package(source.member.split("/")[0])
     if (home := compile_cache.home()) is not None:
         yield home / "weights"
