@@ -64,7 +64,8 @@ def rows():
         patch.setattr(style, "many", traced)
         yield [
             *flat.interpolations("fire6", "smoke", SEEDS), *flat.cppns("fire7", "smoke", SEEDS),
-            *alpha.transparency("smoke", SEEDS), *style.transfers("squeezenet", "smoke", SEEDS), *descended,
+            *alpha.transparency("neuron", "smoke", SEEDS), *alpha.transparency("channel", "smoke", SEEDS),
+            *style.transfers("squeezenet", "smoke", SEEDS), *descended,
         ]  # fmt: skip
 
 

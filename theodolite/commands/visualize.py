@@ -78,8 +78,8 @@ def _check(flags: Flags) -> None:
         value = getattr(flags, name)
         if value is not None and value < least:
             raise UserError(f"--{name} {value}: expected at least {least}.")
-    if flags.parameterization == "rgba":
-        raise UserError("--parameterization rgba needs an objective with its opacity: see theodolite.interpret.vision.")
+    if flags.parameterization == "rgba" and flags.gallery:
+        raise UserError("--parameterization rgba makes single pictures: leave --gallery out.")
 
 
 def parameterization(kind: Kind, size: int, batch: int = 1) -> Any:
@@ -93,7 +93,8 @@ def parameterization(kind: Kind, size: int, batch: int = 1) -> Any:
     if kind == "maco":
         return parameterizations.maco(parameterizations.magnitudes(_photographs(size), size), size, batch)
     makers = {"fourier": parameterizations.fourier, "pixels": parameterizations.pixels,
-              "laplacian": parameterizations.laplacian, "cppn": parameterizations.cppn}  # fmt: skip
+              "laplacian": parameterizations.laplacian, "cppn": parameterizations.cppn,
+              "rgba": parameterizations.rgba}  # fmt: skip
     return makers[kind](size, batch)
 
 
@@ -127,16 +128,20 @@ def _config(flags: Flags, steps: int) -> Any:
 
 
 def _picture(flags: Flags, network: Any) -> int:
-    from theodolite.interpret.vision import images, objective_text, optimize, transforms
+    from theodolite.interpret.vision import images, objective_text, objectives, optimize, transforms, transparency
 
     objective = objective_text.parse(flags.objective or "", network)
     size, steps = flags.size or 224, flags.steps or 512
     made = parameterization(flags.parameterization, size)
     changed = transforms.standard() if flags.transforms else transforms.none()
+    transparent = flags.parameterization == "rgba"
+    if transparent:
+        objective = objective * (1 - objectives.opacity())
+        changed = transforms.compose(transparency.on_background(), changed)
     chunks = optimize.optimise(network, objective, made, changed, _config(flags, steps), flags.seed)
     *_, last = shown(f"{objective} of {network.name}", chunks, steps)
     path = Path(flags.out) / f"{_file_name(flags.objective or '')}.png"
-    images.save(path, last.images[0])
+    images.save(path, transparency.displayed(last.images[0]) if transparent else last.images[0])
     print(f"{path} shows {objective} of {network.name}: {last.objective[-1]:.4g} after {last.step} steps.")
     return 0
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from theodolite.claims.an17.image_parameterizations_3d import CLAIMS_3D, jobs_3d
+from theodolite.claims.an17.image_parameterizations_3d import CLAIMS_3D, NOTES_3D, jobs_3d
 from theodolite.claims.an17.image_parameterizations_alpha import (
     BLACK,
     FULL,
@@ -184,14 +184,15 @@ CLAIMS = (
     ),
     Claim(
         id="mostly-transparent",
-        text="If opacity costs, less than half of the picture is opaque; if it is free, nearly all is.",
+        text="If opacity costs, less than half of the picture is opaque; if it is free, nearly all is. (For one neuron "
+        "nothing makes opaque what it does not see.)",
         metric="alpha",
         arms=(FULL, UNPAID, BLACK),
         scope="substitute",
         higher_is_better=False,
         unit="mean opacity",
         where="section 4, semi-transparent patterns",
-        expect=(at_most(FULL, 0.5), at_least(UNPAID, 0.9)),
+        expect=(at_most(FULL, 0.5), at_least(UNPAID, 0.9, cases=("channel*",))),
     ),
     Claim(
         id="what-matters-remains",
@@ -201,7 +202,7 @@ CLAIMS = (
         scope="substitute",
         unit="share of the opaque picture's activation",
         where="section 4",
-        expect=(at_least(FULL, 0.7),),
+        expect=(at_least(FULL, 0.7, cases=("neuron*",)), at_least(FULL, 0.7, cases=("channel*",))),
     ),
     Claim(
         id="opaque-is-needed",
@@ -258,7 +259,8 @@ ITEM = Item(
         "chosen on a seed that is not reported.",
         "Content and style are photographs that packages ship, no paintings. The judge of style and of neighbouring "
         "frames is EfficientNet-Lite0, or SqueezeNet where EfficientNet-Lite0 made the pictures.",
-        "Transparency: the neuron in the middle times 1 - mean opacity, not a channel's mean, to which every part of "
-        "the picture adds; the whole picture, not crops of it.",
+        "Transparency: the unit times 1 - mean opacity of the whole picture, not of crops; beside the article's "
+        "channel, whose mean every part of a picture adds to, its neuron in the middle.",
+        *NOTES_3D,
     ),
 )

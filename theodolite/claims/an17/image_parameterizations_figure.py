@@ -159,7 +159,7 @@ def alpha_rows(scores: Scores) -> list[tuple[float, Any]]:
             cells.append((arm, on_paper(rgba)))
             if arm == FULL:
                 cells.append(("its opacity", np.repeat(rgba[..., 3:], 3, -1)))
-        rows += [_row(f"A neuron's picture with an alpha channel: {case}", cells)] if cells else []
+        rows += [_row(f"With an alpha channel: {case}", cells)] if cells else []
     return rows
 
 
