@@ -9,7 +9,7 @@ from theodolite.claims.an17 import image_parameterizations_3d_arms as arms
 from theodolite.core.scores import Scores
 from theodolite.interpret.vision import network, rasterise
 
-BUDGET = arms.BUDGETS["smoke"]._replace(seeds=2, arms=(arms.PAINTED, arms.PYRAMID), held_out=8, rates=(0.03, 0.1))
+BUDGET = arms.BUDGETS["smoke"]._replace(seeds=2, arms=(arms.PAINTED, arms.PYRAMID), rates=(0.03, 0.1))
 SEEDS = (1_000, 1_001)
 
 
@@ -32,6 +32,8 @@ def rows():
     net = small()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arms, "loaded", lambda name: net)
+        patch.setattr(arms, "DETAIL", {"blob": 4, "teapot": 2})
+        patch.setattr(arms, "SIDE", 24)
         patch.setattr(arms.images, "read", lambda name: np.random.default_rng(1).random((70, 70, 3), np.float32))
         return arms.features("blob/fire8:200", SEEDS, BUDGET) + arms.styles("teapot/hubble", SEEDS, BUDGET)
 

@@ -12,6 +12,8 @@ so that a view need not contain the whole style. Differences from the article: 1
 2. views are drawn from a stack that is rasterised once, not anew at each step.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -177,28 +179,31 @@ def style_score(
 
 def over_views(network: Network, objective: Objective, texture: Texture, views: Views) -> float:
     """The mean of an objective over views, such as ones that the optimisation never showed."""
+    paint = jnp.asarray(texture)
+    return float(np.mean([_scored(network.apply, objective, network.params, paint, *some) for some in _batches(views)]))
 
-    @jax.jit
-    def some(texture: Array, uv: Array, mask: Array) -> Array:
-        frames = render(texture, uv, mask)
-        return objective(network.apply(network.params, frames), frames)
 
-    parts = [some(jnp.asarray(texture), uv, mask) for uv, mask in _batches(views)]
-    return float(np.mean(parts))
+@partial(jax.jit, static_argnums=(0, 1))
+def _scored(apply: Callable, objective: Objective, params: PyTree, texture: Array, uv: Array, mask: Array) -> Array:
+    frames = render(texture, uv, mask)
+    return objective(apply(params, frames), frames)
 
 
 def grams_over_views(
     network: Network, layers: tuple[str, ...], texture: Texture, views: Views
 ) -> dict[str, Float[np.ndarray, "N _ _"]]:
     """The Gram matrices of every view."""
-
-    @jax.jit
-    def some(texture: Array, uv: Array, mask: Array) -> dict[str, Array]:
-        seen = network.apply(network.params, render(texture, uv, mask))
-        return {n: grams(seen[n]) for n in layers}
-
-    parts = [some(jnp.asarray(texture), uv, mask) for uv, mask in _batches(views)]
+    paint = jnp.asarray(texture)
+    parts = [_grams(network.apply, layers, network.params, paint, *some) for some in _batches(views)]
     return {n: np.concatenate([np.asarray(p[n]) for p in parts]) for n in layers}
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _grams(
+    apply: Callable, layers: tuple[str, ...], params: PyTree, texture: Array, uv: Array, mask: Array
+) -> dict[str, Array]:
+    seen = apply(params, render(texture, uv, mask))
+    return {n: grams(seen[n]) for n in layers}
 
 
 def _batches(views: Views) -> list[tuple[Array, Array]]:
