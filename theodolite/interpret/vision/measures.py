@@ -31,11 +31,11 @@ def high_frequency_share(image: Float[np.ndarray, "H W 3"]) -> float:
 
 
 def spectral_slope(image: Float[np.ndarray, "H W 3"]) -> float:
-    """Over frequencies from four waves per picture to a quarter cycle per pixel, in ten bands of equal ratio."""
+    """Over frequencies from four waves per picture to a quarter cycle per pixel, in ten bands; 0 if it is all grey."""
     f, found = power(image)
     edges = np.geomspace(4 / min(image.shape[:2]), 0.25, 11)
     bands = [(f >= a) & (f < b) for a, b in pairwise(edges)]
     middles = [np.sqrt(a * b) for a, b in pairwise(edges)]
-    level = [(f0, found[band].mean()) for f0, band in zip(middles, bands, strict=True) if band.any()]
+    level = [(f0, found[band].mean() + 1e-12) for f0, band in zip(middles, bands, strict=True) if band.any()]
     x, y = np.log(np.array(level)).T
     return float(np.polyfit(x, y, 1)[0])

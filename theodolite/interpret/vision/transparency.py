@@ -17,7 +17,8 @@ from theodolite.interpret.vision.parameterizations import Parameterization, spec
 from theodolite.interpret.vision.transforms import Transform
 
 GAMMA = 2.2
-Pixels = Float[Array | np.ndarray, "*batch H W channels"]
+Painted = Float[Array | np.ndarray, "*batch H W 4"]
+Behind = Float[Array | np.ndarray, "*others H W 3"]
 
 
 def random_background(size: int | tuple[int, int], batch: int = 1) -> Parameterization:
@@ -25,7 +26,7 @@ def random_background(size: int | tuple[int, int], batch: int = 1) -> Parameteri
     return to_rgb(spectrum(size, batch, 3, decay=1.5, sd=0.2))
 
 
-def composite(rgba: Pixels, background: Pixels) -> Float[Array, "..."]:
+def composite(rgba: Painted, background: Behind) -> Float[Array, "..."]:
     """What the network sees of a picture in front of a background, both in linear light."""
     alpha = rgba[..., 3:]
     light = jnp.asarray(background) * (1 - alpha) + rgba[..., :3] * alpha
@@ -43,7 +44,7 @@ def on_background() -> Transform:
     return apply
 
 
-def displayed(rgba: Pixels) -> np.ndarray:
+def displayed(rgba: Painted) -> np.ndarray:
     """A picture in linear light as a file wants it: in sRGB, with its alpha."""
     rgba = np.asarray(jax.device_get(rgba))
     return np.concatenate([rgba[..., :3] ** (1 / GAMMA), rgba[..., 3:]], -1)
