@@ -10,7 +10,9 @@ from theodolite.commands.visualize import Flags, shown
 
 VIEWS, SIDE, TEXELS, STEPS = 128, 160, 384, 256
 """Rasterised views, their pixels, and the defaults of --size and --steps."""
-FRAMES = 36
+FRAMES, SIDE_OF_FRAMES = 36, 256
+CONTENT_WEIGHT = 15.0
+"""At which both the former paint and the style are seen, with SqueezeNet."""
 
 
 def read(name: str) -> Any:
@@ -85,7 +87,7 @@ def style(flags: Any, network: Any, picture: Any, name: str) -> int:
     where, shape = style_transfer.layers_of(network), read(name)
     original = texture.clay(shape, TEXELS) if shape.texture is None else images.resized(shape.texture, (TEXELS, TEXELS))
     targets = texture.style_targets(network, jnp.asarray(images.square(picture, 2 * SIDE)), where.style)
-    wanted = texture.Style(targets, where.content[0], 100 * flags.content_weight)
+    wanted = texture.Style(targets, where.content[0], CONTENT_WEIGHT * flags.content_weight)
     seen = rasterise.views(shape, VIEWS, SIDE, jax.random.key(flags.seed), (10.0, 12.0))
     made = parameterizations.fourier(TEXELS)
     score = texture.style_score(network, wanted, made, original, seen)
@@ -112,14 +114,14 @@ def write(folder: Path, shape: Any, painted: Any) -> None:
     mesh.save_glb(folder / "mesh.glb", shape, images.encode(rasterise.spread(painted, covered)))
 
 
-def turn(shape: Any, painted: Any, count: int, size: int = 256) -> list[Any]:
+def turn(shape: Any, painted: Any, count: int) -> list[Any]:
     """Frames of a turn under a soft lamp, on white, drawn at twice the size and averaged."""
     import jax.numpy as jnp
     import numpy as np
 
     from theodolite.interpret.vision import rasterise
 
-    frames = []
+    frames, size = [], SIDE_OF_FRAMES
     for eye in rasterise.turntable(count, 25.0, 13.0):  # one at a time: thirty-six large frames would fill memory
         seen = rasterise.look(shape, [eye], 2 * size)
         light = rasterise.shading(shape, [eye], 2 * size)[..., None]

@@ -18,6 +18,7 @@ from theodolite.core.claim import Job, Row, Size, row
 from theodolite.interpret.vision import images, objectives, optimize, parameterizations, texture
 from theodolite.interpret.vision.mesh import Mesh
 from theodolite.interpret.vision.network import Network
+from theodolite.interpret.vision.objectives import Objective
 from theodolite.interpret.vision.parameterizations import Parameterization
 from theodolite.interpret.vision.rasterise import Camera, Views, look, render, shading, turntable, views
 from theodolite.interpret.vision.shapes import shape
@@ -29,12 +30,14 @@ DECAYS = {"no memory": 0.0, "memory 0.8": 0.8, "memory 0.95": 0.95, "memory 0.99
 RATES = (0.003, 0.03, 0.1)
 TUNING_SEED = 1_000
 STYLE_LAYERS, CONTENT_LAYER = ("relu1", "fire2", "fire4", "fire6", "fire8"), "fire4"
-CONTENT_WEIGHT = 100.0
-"""The article's: at step 50 of the tuning seed both gradients on the texture are then alike within a factor 2."""
+CONTENT_WEIGHT = 15.0
+"""At about 120 both gradients on the texture are equal at step 50 of a tuning seed; the clay then drowns the style."""
 FAR, NEAR = (11.0, 13.0), (10.0, 12.0)
 """Distances of the camera for features and for style, as in the article."""
 NEIGHBOURS = 20.0
 """Degrees between two views whose colours are compared."""
+SIDE = 112
+"""Of the pictures in the figure, in pixels."""
 DETAIL = {"blob": 24, "teapot": 8}
 
 
@@ -106,20 +109,20 @@ def painter(budget: Budget, network: Network, drawn: Parameterization, score: An
     """(learning rate, seed) -> image parameters' pictures; compiled once for all rates and seeds."""
     ascend = jax.jit(partial(optimize.steps, score=score, num=budget.steps))
 
+    draw = jax.jit(drawn.apply)
+
     def run(rate: float, seed: int) -> np.ndarray:
         k_init, k_steps = jax.random.split(jax.random.key(seed))
         config = optimize.Config(learning_rate=rate)
         state = optimize.init(config, drawn.init(k_init), memory)
         state, _ = ascend(config, fixed=network.params, s=state, key=k_steps)
-        return np.asarray(drawn.apply(state.params))
+        return np.asarray(draw(state.params))
 
     return run
 
 
-def feature_run(arm: str, where: Scene, channel: str, budget: Budget, network: Network) -> Run:
+def feature_run(arm: str, where: Scene, objective: Objective, budget: Budget, network: Network) -> Run:
     """One arm of 3D feature visualisation."""
-    layer, index = channel.split(":")
-    objective = objectives.channel(layer, int(index))
     flat = parameterizations.fourier(budget.texels)
     first = Views(where.shown.uv[:1], where.shown.mask[:1])
     drawn, transform = {
@@ -150,9 +153,11 @@ def features(case: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
     """Every arm of one case; activations are also given in units of the painted baseline's of the same seed."""
     name, channel = case.split("/")
     network, where = loaded("squeezenet"), scene(name, budget, FAR)
+    layer, index = channel.split(":")
+    objective = objectives.channel(layer, int(index))
     done: dict[tuple[str, int], Painted] = {}
     for arm in budget.arms:
-        run = feature_run(arm, where, channel, budget, network)
+        run = feature_run(arm, where, objective, budget, network)
         rate = tuned(run, lambda p: p.measures["activation"], budget.rates)
         done |= {(arm, seed): run(rate, seed) for seed in seeds}
     rows = []
@@ -164,9 +169,9 @@ def features(case: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
     return rows
 
 
-def strip(mesh: Mesh, painted: np.ndarray, count: int = 4, size: int = 112) -> np.ndarray:
+def strip(mesh: Mesh, painted: np.ndarray, count: int = 4) -> np.ndarray:
     """The mesh from four sides under a soft lamp, on white, drawn at twice the size and averaged."""
-    cameras = turntable(count, 25.0, 12.5)
+    size, cameras = SIDE, turntable(count, 25.0, 12.5)
     seen, light = look(mesh, cameras, 2 * size), shading(mesh, cameras, 2 * size)
     frames = np.asarray(render(jnp.asarray(painted), seen.uv, seen.mask, 1.0)) * light[..., None]
     small = frames.reshape(count, size, 2, size, 2, 3).mean((2, 4))

@@ -19,6 +19,7 @@ from theodolite.core.arrays import PRNGKey
 from theodolite.core.errors import UserError
 from theodolite.interpret.vision.mesh import Mesh, normals
 
+AnyArray = Array | np.ndarray
 FIELD_OF_VIEW = 10.0
 """Degrees, vertical: the article's."""
 DISTANCES = (11.0, 13.0)
@@ -185,8 +186,9 @@ def shading(mesh: Mesh, cameras: list[Camera], size: int, ambient: float = 0.45)
     return lights
 
 
-def lookup(texture: Float[Array, "T U C"], uv: Float[Array, "*batch 2"]) -> Float[Array, "*batch C"]:
+def lookup(texture: Float[AnyArray, "T U C"], uv: Float[AnyArray, "*batch 2"]) -> Float[Array, "*batch C"]:
     """Bilinear: texel centres lie at half integers, v runs upwards, and the texture wraps on both axes."""
+    texture, uv = jnp.asarray(texture), jnp.asarray(uv)
     height, width, _ = texture.shape
     x, y = uv[..., 0] * width - 0.5, (1 - uv[..., 1]) * height - 0.5
     left, top = jnp.floor(x), jnp.floor(y)
@@ -202,13 +204,13 @@ def lookup(texture: Float[Array, "T U C"], uv: Float[Array, "*batch 2"]) -> Floa
 
 
 def render(
-    texture: Float[Array, "T U C"],
-    uv: Float[Array, "N H W 2"],
-    mask: Float[Array, "N H W"],
-    background: Float[Array, "..."] | float = 0.0,
+    texture: Float[AnyArray, "T U C"],
+    uv: Float[AnyArray, "N H W 2"],
+    mask: Float[AnyArray, "N H W"],
+    background: float = 0.0,
 ) -> Float[Array, "N H W C"]:
     """Pictures of a painted mesh before a plain colour; the article's background is black."""
-    seen = mask[..., None]
+    seen = jnp.asarray(mask)[..., None]
     return lookup(texture, uv) * seen + background * (1 - seen)
 
 

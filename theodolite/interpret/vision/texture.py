@@ -12,6 +12,8 @@ so that a view need not contain the whole style. Differences from the article: 1
 2. views are drawn from a stack that is rasterised once, not anew at each step.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -26,6 +28,7 @@ from theodolite.interpret.vision.objectives import Objective, grams
 from theodolite.interpret.vision.optimize import Score
 from theodolite.interpret.vision.parameterizations import SD, Parameterization, colour, cppn
 from theodolite.interpret.vision.rasterise import (
+    AnyArray,
     Camera,
     Views,
     baked,
@@ -140,7 +143,7 @@ def remember(
     return effective, Memory(average, count)
 
 
-def style_targets(network: Network, image: Float[Array, "H W 3"], layers: tuple[str, ...]) -> dict[str, Any]:
+def style_targets(network: Network, image: Float[AnyArray, "H W 3"], layers: tuple[str, ...]) -> dict[str, Any]:
     """The Gram matrices of a picture."""
     seen = network.apply(network.params, jnp.asarray(image)[None])
     return {network.layer(n): grams(seen[n])[0] for n in layers}
@@ -174,30 +177,33 @@ def style_score(
     return score
 
 
-def over_views(network: Network, objective: Objective, texture: Float[Array, "T U 3"], views: Views) -> float:
+def over_views(network: Network, objective: Objective, texture: Texture, views: Views) -> float:
     """The mean of an objective over views, such as ones that the optimisation never showed."""
+    paint = jnp.asarray(texture)
+    return float(np.mean([_scored(network.apply, objective, network.params, paint, *some) for some in _batches(views)]))
 
-    @jax.jit
-    def some(texture: Array, uv: Array, mask: Array) -> Array:
-        frames = render(texture, uv, mask)
-        return objective(network.apply(network.params, frames), frames)
 
-    parts = [some(jnp.asarray(texture), uv, mask) for uv, mask in _batches(views)]
-    return float(np.mean(parts))
+@partial(jax.jit, static_argnums=(0, 1))
+def _scored(apply: Callable, objective: Objective, params: PyTree, texture: Array, uv: Array, mask: Array) -> Array:
+    frames = render(texture, uv, mask)
+    return objective(apply(params, frames), frames)
 
 
 def grams_over_views(
-    network: Network, layers: tuple[str, ...], texture: Float[Array, "T U 3"], views: Views
+    network: Network, layers: tuple[str, ...], texture: Texture, views: Views
 ) -> dict[str, Float[np.ndarray, "N _ _"]]:
     """The Gram matrices of every view."""
-
-    @jax.jit
-    def some(texture: Array, uv: Array, mask: Array) -> dict[str, Array]:
-        seen = network.apply(network.params, render(texture, uv, mask))
-        return {n: grams(seen[n]) for n in layers}
-
-    parts = [some(jnp.asarray(texture), uv, mask) for uv, mask in _batches(views)]
+    paint = jnp.asarray(texture)
+    parts = [_grams(network.apply, layers, network.params, paint, *some) for some in _batches(views)]
     return {n: np.concatenate([np.asarray(p[n]) for p in parts]) for n in layers}
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _grams(
+    apply: Callable, layers: tuple[str, ...], params: PyTree, texture: Array, uv: Array, mask: Array
+) -> dict[str, Array]:
+    seen = apply(params, render(texture, uv, mask))
+    return {n: grams(seen[n]) for n in layers}
 
 
 def _batches(views: Views) -> list[tuple[Array, Array]]:
