@@ -15,6 +15,8 @@ VERBS = {
     "evaluate": "play a trained policy and score it on the environment's own reward",
     "ask": "why an agent does this and not that, in terms of what would follow",
     "remember": "what character models look at when they guess words in a text of yours, on a page",
+    "visualize": "what a channel, a layer or a class of an image network wants to see",
+    "style": "the forms of one photograph with the textures of another",
     "demos": "record, inspect and convert demonstrations",
     "edition": "the newsletter itself: build its site, search it, export it, begin the next",
     "verify": "recompute every published verdict from its scores",

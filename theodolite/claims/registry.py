@@ -27,6 +27,7 @@ class Entry(NamedTuple):
 
 
 ENTRIES = (
+    Entry("an17", "image_parameterizations", "Differentiable image parameterizations", "Interpretability"),
     Entry("an17", "gail", "Generative adversarial imitation learning", "Learning human intent"),
     Entry("an17", "airl", "Adversarial inverse reinforcement learning", "Learning human intent"),
     Entry("an17", "maxent_irl", "Maximum-entropy inverse reinforcement learning", "Learning human intent"),

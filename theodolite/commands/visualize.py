@@ -1,0 +1,185 @@
+"""theodolite visualize: a picture of what a channel, a neuron, a layer or a class wants to see, or of a whole layer."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from theodolite.commands.parsing import parse
+
+Kind = Literal["fourier", "pixels", "laplacian", "cppn", "maco", "rgba"]
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Optimise images so that a part of a network is excited."""
+
+    objective: str | None = None
+    """What is to be excited, such as channel:fire9:12, neuron:fire9:12, layer:fire4, logit:tabby, or a sum."""
+    gallery: str | None = None
+    """A layer: all its channels on one contact sheet, instead of an objective."""
+    mesh: str | None = None
+    """Paint this instead of a flat picture: sphere, torus, knot, blob, teapot, or an OBJ, PLY or GLB file."""
+    model: str = "squeezenet"
+    """squeezenet, efficientnet_lite0, vgg16, alexnet, or the path of a .safetensors or .npz file."""
+    weights: str | None = None
+    """Where the weights of a named network are, if not in an installed package."""
+    parameterization: Kind = "fourier"
+    """How the image is made of parameters."""
+    size: int | None = None
+    """Side of the picture in pixels; 224 if left out, 128 in a gallery."""
+    steps: int | None = None
+    """Steps of ascent; 512 if left out, 128 in a gallery."""
+    learning_rate: float = 0.05
+    """Step size of Adam."""
+    transforms: bool = True
+    """Shift, scale and turn the picture a little at every step."""
+    channels: tuple[int, ...] = ()
+    """Of a gallery: these channels only."""
+    batch: int = 16
+    """Of a gallery: pictures that are optimised at once."""
+    seed: int = 0
+    """Where all randomness comes from."""
+    out: str = "pictures"
+    """Folder for what is written."""
+
+
+class Progress(NamedTuple):
+    """What the display of training reads."""
+
+    update: int
+    metrics: dict[str, Any]
+
+
+def main(argv: list[str]) -> int:
+    """Make the picture, or the gallery."""
+    flags = parse(Flags, argv, "visualize")
+    from theodolite.core.errors import UserError
+
+    if (flags.objective is None) == (flags.gallery is None):
+        raise UserError("say either --objective, such as channel:fire9:12, or --gallery and a layer.")
+    _check(flags)
+    from theodolite.core import compile_cache
+    from theodolite.interpret.vision import models
+
+    compile_cache.enable()
+    network = models.load(flags.model, flags.weights)
+    if flags.mesh:
+        return import_module("theodolite.commands.meshes").visualize(flags, network, flags.mesh)
+    return _gallery(flags, network) if flags.gallery else _picture(flags, network)
+
+
+def _check(flags: Flags) -> None:
+    from theodolite.core.errors import UserError
+
+    for name, least in (("size", 32), ("steps", 1), ("batch", 1)):
+        value = getattr(flags, name)
+        if value is not None and value < least:
+            raise UserError(f"--{name} {value}: expected at least {least}.")
+    if flags.parameterization == "rgba" and flags.gallery:
+        raise UserError("--parameterization rgba makes single pictures: leave --gallery out.")
+
+
+def parameterization(kind: Kind, size: int, batch: int = 1) -> Any:
+    """The parameterisation of that name.
+
+    Raises:
+        UserError: maco, whose magnitudes are those of photographs, finds no photographs installed.
+    """
+    from theodolite.interpret.vision import parameterizations
+
+    if kind == "maco":
+        return parameterizations.maco(parameterizations.magnitudes(_photographs(size), size), size, batch)
+    makers = {"fourier": parameterizations.fourier, "pixels": parameterizations.pixels,
+              "laplacian": parameterizations.laplacian, "cppn": parameterizations.cppn,
+              "rgba": parameterizations.rgba}  # fmt: skip
+    return makers[kind](size, batch)
+
+
+def _photographs(size: int) -> Any:
+    import numpy as np
+
+    from theodolite.interpret.vision import images
+
+    names = [name for name in images.photos() if name not in images.GREY]
+    return np.stack([images.square(images.read(name, as_rgb=True), size) for name in names])
+
+
+def shown(title: str, chunks: Iterable[Any], steps: int) -> Iterator[Any]:
+    """The chunks, with live progress."""
+    import numpy as np
+
+    from theodolite.commands.progress import TrainingDisplay
+
+    with TrainingDisplay(title, steps, 1, 1) as display:
+        for done, chunk in enumerate(chunks, 1):
+            objective = np.asarray(getattr(chunk, "objective", getattr(chunk[-1], "objective", None)))
+            step = chunk.step if hasattr(chunk, "step") else done * len(objective)
+            display.show(Progress(step, {"objective": objective[None]}))
+            yield chunk
+
+
+def _config(flags: Flags, steps: int) -> Any:
+    from theodolite.interpret.vision.optimize import Config
+
+    return Config(learning_rate=flags.learning_rate, steps=steps, every=min(32, steps))
+
+
+def _picture(flags: Flags, network: Any) -> int:
+    from theodolite.interpret.vision import images, objective_text, objectives, optimize, transforms, transparency
+
+    objective = objective_text.parse(flags.objective or "", network)
+    size, steps = flags.size or 224, flags.steps or 512
+    made = parameterization(flags.parameterization, size)
+    changed = transforms.standard() if flags.transforms else transforms.none()
+    transparent = flags.parameterization == "rgba"
+    if transparent:
+        objective = objective * (1 - objectives.opacity())
+        changed = transforms.compose(transparency.on_background(), changed)
+    chunks = optimize.optimise(network, objective, made, changed, _config(flags, steps), flags.seed)
+    *_, last = shown(f"{objective} of {network.name}", chunks, steps)
+    path = Path(flags.out) / f"{_file_name(flags.objective or '')}.png"
+    images.save(path, transparency.displayed(last.images[0]) if transparent else last.images[0])
+    print(f"{path} shows {objective} of {network.name}: {last.objective[-1]:.4g} after {last.step} steps.")
+    return 0
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "._" else "-" for c in text)[:80]
+
+
+def _gallery(flags: Flags, network: Any) -> int:
+    from theodolite.core import files
+    from theodolite.interpret.vision import gallery, images, transforms
+
+    layer = network.layer(flags.gallery)
+    which = [network.channel(layer, c) for c in flags.channels] or list(range(network.channels[layer]))
+    size, steps = flags.size or 128, flags.steps or 128
+    batch = min(flags.batch, len(which))
+    made = parameterization(flags.parameterization, size, batch)
+    changed = transforms.standard() if flags.transforms else transforms.none()
+    found = [images.read(name, as_rgb=True) for name in images.photos() if name not in images.GREY]
+    crops = gallery.best_crops(network, layer, found)
+    chunks = gallery.optimise_channels(network, layer, which, made, _config(flags, steps), changed, flags.seed)
+    entries, out = [], Path(flags.out)
+    for own, chunk in shown(f"{layer} of {network.name}", chunks, steps * -(-len(which) // batch)):
+        if chunk.step == steps:
+            for channel, picture in zip(own, chunk.images, strict=False):
+                images.save(out / f"{layer}-{channel}.png", picture)
+                entries.append(gallery.Entry(channel, picture, crops[channel]))
+    images.save(
+        out / f"{layer}.png", images.sheet([e.picture for e in entries], None, [str(e.channel) for e in entries])
+    )
+    about = (
+        f"Each picture was optimised for {steps} steps ({made}, {size} pixels) to excite one channel. Beside it, where "
+        f" {len(found)} photographs excite the channel the most."
+    )
+    files.write_text(out / f"{layer}.html", gallery.page(network, layer, entries, about))
+    print(f"{out / layer}.html shows {len(entries)} channels of {layer}; the same as {layer}.png and a PNG each.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
