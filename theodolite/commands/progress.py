@@ -2,7 +2,9 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any, Protocol
 
 import numpy as np
 from rich.console import Console
@@ -10,10 +12,22 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from theodolite.core.train import Chunk
-
 LINE_EVERY_S = 5.0
 """Seconds between plain lines; they double after each, up to a minute."""
+
+
+class Told(Protocol):
+    """What is shown of a chunk of work."""
+
+    @property
+    def update(self) -> int:
+        """How far it is."""
+        ...
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """By name, the last axis over updates."""
+        ...
 
 
 class TrainingDisplay:
@@ -44,7 +58,7 @@ class TrainingDisplay:
         elif self.done != self._printed:
             self._print()
 
-    def show(self, chunk: Chunk) -> None:
+    def show(self, chunk: Told) -> None:
         """Take note of a chunk."""
         now = time.monotonic()
         self.done = chunk.update

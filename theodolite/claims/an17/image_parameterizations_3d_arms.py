@@ -210,12 +210,12 @@ class Goal(NamedTuple):
 def goal_of(photo: str, where: Scene, budget: Budget, network: Network) -> Goal:
     """The style's Gram matrices, the mesh's own paint, and two neighbouring views."""
     picture = images.square(images.read(photo), 2 * budget.frame)
-    pair = neighbours()
+    one, other = pair = neighbours()
     return Goal(
         texture.style_targets(network, jnp.asarray(picture), STYLE_LAYERS),
         texture.clay(where.mesh, budget.texels),
         look(where.mesh, pair, budget.frame),
-        texture.matches(where.mesh, *pair, budget.frame),
+        texture.matches(where.mesh, one, other, budget.frame),
     )
 
 

@@ -132,9 +132,10 @@ def channel_score(layer: str, parameterization: kinds.Parameterization, change: 
 
 
 def channel_mean(layer: str, index: int, picture: np.ndarray) -> float:
-    """Of one picture as it is."""
+    """Of one picture as it is, and at least a millionth: shares of it are taken."""
     net = network("squeezenet")
-    return float(np.asarray(_applied(net.apply, net.params, jnp.asarray(picture[None]))[layer])[..., index].mean())
+    seen = np.asarray(_applied(net.apply, net.params, jnp.asarray(picture[None]))[layer])
+    return max(float(seen[..., index].mean()), 1e-6)
 
 
 def cppns(layer: str, size: Size, seeds: tuple[int, ...]) -> list[Row]:

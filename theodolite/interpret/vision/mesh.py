@@ -6,6 +6,7 @@ each chart, so `uv` has a row per vertex.
 
 import json
 import struct
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,10 +83,11 @@ def load(path: str | Path) -> Mesh:
     vertices = np.asarray(getattr(found, "vertices", np.zeros((0, 3))), np.float32).reshape(-1, 3)
     faces = np.asarray(getattr(found, "faces", ()), np.int32).reshape(-1, 3)
     checked(vertices, faces, str(path))
-    uv = getattr(found.visual, "uv", None)
+    visual: Any = getattr(found, "visual", None)
+    uv = getattr(visual, "uv", None)
     if uv is None or len(uv) != len(vertices) or not np.isfinite(uv).all() or not np.ptp(uv, axis=0).all():
         return fitted(unwrapped(vertices, faces))
-    return fitted(Mesh(vertices, faces, np.asarray(uv, np.float32), _texture(found.visual)))
+    return fitted(Mesh(vertices, faces, np.asarray(uv, np.float32), _texture(visual)))
 
 
 def _texture(visual: Any) -> np.ndarray | None:
@@ -102,7 +104,7 @@ def unwrapped(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"])
         UserError: `xatlas` is missing.
     """
     try:
-        import xatlas
+        xatlas: Any = import_module("xatlas")  # an extension without types
     except ModuleNotFoundError as error:
         raise needs_extra("xatlas", "vision", "a mesh without texture coordinates") from error
     source, corners, uv = xatlas.parametrize(vertices, faces.astype(np.uint32))

@@ -11,7 +11,9 @@ it stand canvases, whose numbers are any, and which add: an image is sigmoid(col
 Colours: canvas·(M / c)ᵀ, where M Mᵀ is the covariance of colours in ImageNet and c the longest column of M.
 """
 
+import operator
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -80,7 +82,7 @@ def add(*canvases: Canvas) -> Canvas:
         return tuple(c.init(k) for c, k in zip(canvases, keys, strict=True))
 
     def apply(params: PyTree) -> Float[Array, "B H W C"]:
-        return sum(c.apply(p) for c, p in zip(canvases, params, strict=True))
+        return reduce(operator.add, (c.apply(p) for c, p in zip(canvases, params, strict=True)))
 
     return Canvas(init, apply, " + ".join(c.text for c in canvases))
 

@@ -235,8 +235,8 @@ def spread(
     texture, known = np.where(painted[..., None], texture, 0).astype(np.float32), painted.astype(np.float32)
     for _ in range(steps):
         offsets = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
-        weight = sum(np.roll(known, o, (0, 1)) for o in offsets)
-        total = sum(np.roll(texture * known[..., None], o, (0, 1)) for o in offsets)
+        weight = np.sum([np.roll(known, o, (0, 1)) for o in offsets], axis=0)
+        total = np.sum([np.roll(texture * known[..., None], o, (0, 1)) for o in offsets], axis=0)
         new = (known == 0) & (weight > 0)
         texture[new] = total[new] / weight[new][..., None]
         known = known + new

@@ -186,7 +186,7 @@ def over_views(network: Network, objective: Objective, texture: Texture, views: 
 @partial(jax.jit, static_argnums=(0, 1))
 def _scored(apply: Callable, objective: Objective, params: PyTree, texture: Array, uv: Array, mask: Array) -> Array:
     frames = render(texture, uv, mask)
-    return objective(apply(params, frames), frames)
+    return jnp.asarray(objective(apply(params, frames), frames))
 
 
 def grams_over_views(

@@ -14,7 +14,8 @@ faster on a CPU.
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Any
 
 import jax
@@ -90,7 +91,7 @@ def scale(factors: tuple[float, ...]) -> Transform:
 
     def one(key: PRNGKey, image: Float[Array, "H W C"]) -> Float[Array, "H W C"]:
         step = jnp.ones(2) / jax.random.choice(key, jnp.array(factors))
-        return stretch(image, step, jnp.zeros(2), image.shape[:2])
+        return stretch(image, step, jnp.zeros(2), _frame(image))
 
     return _each(one)
 
@@ -100,7 +101,7 @@ def rotate(degrees: tuple[float, ...]) -> Transform:
 
     def one(key: PRNGKey, image: Float[Array, "H W C"]) -> Float[Array, "H W C"]:
         matrix = rotation(jax.random.choice(key, jnp.array(degrees, jnp.float32)))
-        return affine(image, matrix, jnp.zeros(2), image.shape[:2], reach=1.5)
+        return affine(image, matrix, jnp.zeros(2), _frame(image), reach=1.5)
 
     return _each(one)
 
@@ -121,7 +122,7 @@ def standard(
         matrix = rotation(jax.random.choice(keys[0], angles)) / jax.random.choice(keys[1], factors)
         drawn = [jax.random.randint(k, (2,), 0, j + 1) for k, j in zip(keys[2:], jitters, strict=True)]
         shift = sum((d.astype(jnp.float32) for d in drawn), jnp.full(2, -sum(jitters) / 2))
-        return affine(image, matrix, shift, _pair(out) if out else image.shape[:2], reach)
+        return affine(image, matrix, shift, _pair(out) if out else _frame(image), reach)
 
     return _each(one)
 
@@ -192,7 +193,7 @@ def _resample(image: Array, matrix: Array, offset: Array, size: tuple[int, int],
     y, x = _mapped(matrix, offset, size)
     top, left = jnp.floor(y), jnp.floor(x)
     corners = [(top + dy, left + dx) for dy in (0, 1) for dx in (0, 1)]
-    return sum(_at(image, row, column) * _weight(y - row, x - column) for row, column in corners)
+    return reduce(add, (_at(image, row, column) * _weight(y - row, x - column) for row, column in corners))
 
 
 def _mapped(matrix: Array, offset: Array, size: tuple[int, int]) -> tuple[Array, Array]:
@@ -233,6 +234,10 @@ def _backward(size: tuple[int, int], near: int, kept: tuple, gradient: Array) ->
 
 
 _resample.defvjp(_forward, _backward)
+
+
+def _frame(image: Array) -> tuple[int, int]:
+    return image.shape[0], image.shape[1]
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:

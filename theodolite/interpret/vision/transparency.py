@@ -37,7 +37,7 @@ def on_background() -> Transform:
     """Each picture before a random background of its own; alpha stays behind the colours as a fourth channel."""
 
     def apply(key: PRNGKey, images: Float[Array, "B H W 4"]) -> Float[Array, "B H W 4"]:
-        behind = random_background(images.shape[1:3], images.shape[0])
+        behind = random_background((images.shape[1], images.shape[2]), images.shape[0])
         seen = composite(images, behind.apply(behind.init(key)))
         return jnp.concatenate([seen, images[..., 3:]], -1)
 

