@@ -85,7 +85,7 @@ class Config:
     """Choose the next action by the online network, and value it by the target network."""
     dueling: bool = False
     """Predict a value and advantages that are centred over actions."""
-    loss: Literal["square", "huber"] = "huber"
+    loss: Literal["square", "huber"] = "square"
     """Of the mean's error; the other heads have their own."""
     target_every: int = 500
     """Gradient steps between two moves of the target network."""
@@ -272,13 +272,13 @@ def horizons(c: Config) -> tuple[Float[Array, " H"], Float[Array, " H"]]:
     if c.horizons == 1:
         return jnp.reshape(jnp.asarray(c.discount, jnp.float32), 1), jnp.ones(1)
     log_base = jnp.log1p(-(c.discount ** (1 / c.horizon_rate))) / c.horizons
-    edges = 1 - jnp.exp(log_base * jnp.arange(c.horizons))
+    edges = 1 - jnp.exp(log_base * jnp.arange(c.horizons, dtype=jnp.float32))
     return edges**c.horizon_rate, jnp.diff(edges, append=jnp.ones(1))
 
 
 def exploration(c: Config, s: State) -> Float[Array, ""]:
     """ε now: falls linearly, then stays."""
-    share = jnp.minimum(s.steps / c.epsilon_steps, 1.0)
+    share = jnp.minimum(s.steps.astype(jnp.float32) / c.epsilon_steps, 1.0)
     return c.epsilon_start + (c.epsilon_end - c.epsilon_start) * share
 
 

@@ -91,7 +91,7 @@ def categorical(atoms: int, low: Scalar, high: Scalar) -> Head:
 
 def midpoints(count: int) -> Float[Array, " K"]:
     """The levels τ_i = (i - 1/2) / K whose quantiles have the least Wasserstein distance to a distribution."""
-    return (jnp.arange(count) + 0.5) / count
+    return (jnp.arange(count, dtype=jnp.float32) + 0.5) / count
 
 
 def quantile_loss(

@@ -123,10 +123,10 @@ def sample(r: Replay, key: PRNGKey, size: int, *, steps: int = 1, importance: Sc
         weight = jnp.ones(size)
     else:
         tree = r.priorities.tree
-        strata = (jnp.arange(size) + jax.random.uniform(key, (size,))) / size
+        strata = (jnp.arange(size, dtype=tree.dtype) + jax.random.uniform(key, (size,))) / size
         index = jnp.minimum(tree_find(tree, strata * tree[1]), filled - 1)  # a rounding error may lead past the end
         share = tree[tree.size // 2 + index] / tree[1]
-        weight = (filled * jnp.maximum(share, 1e-12)) ** -importance
+        weight = (filled.astype(share.dtype) * jnp.maximum(share, 1e-12)) ** -importance
         weight = weight / weight.max()
     row, env = index // num_envs, index % num_envs
     ahead = (r.written - 1 - row) % length  # rows of this environment that are newer
