@@ -96,7 +96,7 @@ TABLES = {
             "max_gradient_norm": Field(1e-3, (0.0,), {"adam_epsilon": 0.1}),  # Adam undoes a change of scale
             "discount": Field(0.5, (-0.1, 1.1)),
             "n_step": Field(5, (0,)),
-            "double": Field(True),
+            "double": Field(True, companions={"learning_rate": 0.5}),
             "dueling": Field(True),
             "loss": Field("huber", ("no such loss",), {"learning_rate": 0.5}),
             "target_every": Field(1, (0,)),
