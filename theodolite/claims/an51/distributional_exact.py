@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from theodolite.control.heads import project, support
-from theodolite.core.arrays import PRNGKey
+from theodolite.core.arrays import PRNGKey, lift
 from theodolite.core.claim import Row, row
 from theodolite.core.env import auto_reset
 from theodolite.envs import classic
@@ -81,7 +81,7 @@ def fourier(order: int, high: tuple[float, ...]) -> np.ndarray:
 
 def features(obs: Array, order: int, high: tuple[float, ...]) -> Array:
     """Fourier features of observations within ± their bounds; further ones count as the bound."""
-    bound = jnp.asarray(high, obs.dtype)
+    bound = lift(jnp.asarray(high, obs.dtype), obs.ndim)
     unit = (jnp.clip(obs / bound, -1, 1) + 1) / 2
     return jnp.cos(jnp.pi * unit @ jnp.asarray(fourier(order, high).T, obs.dtype))
 
@@ -122,28 +122,27 @@ class Weights(NamedTuple):
 
 
 def nothing(case: Case, dim: int) -> Weights:
-    """No value anywhere: all mass of every distribution lies at 0."""
+    """The same start for all: uniform distributions, and values at their mean."""
     q, p = jnp.zeros((case.actions, dim)), jnp.zeros((case.actions, case.atoms, dim))
     return Weights(q, p, p, p, p)
 
 
 def masses(case: Case, rule: str, w: Array, x: Array) -> Float[Array, "A K"]:
-    """The signed masses that a rule predicts: learned changes of the point mass at 0, or a softmax."""
+    """The signed masses that a rule predicts: learned changes of equal ones, or a softmax."""
     out = w @ x
-    point = jnp.zeros(case.atoms).at[0].set(1.0)
     if rule == "softmax":
         return jax.nn.softmax(out)
     if rule == "cdf":
         out = jnp.diff(out, axis=-1, prepend=0.0)
-    return point[None] + out
+    return 1 / case.atoms + out
 
 
 def learned(case: Case, w: Weights, step: Any) -> tuple[Weights, Array]:
     """Every rule after one transition, and how far each one's value of it lies from the expected one's."""
     x, action, reward, over, next_x = step
     z, discount = support(case.atoms, 0.0, case.high), jnp.where(over, 0, case.discount)
-    best = (w.expected @ next_x).max()
-    error = reward + discount * best - w.expected[action] @ x
+    value = case.high / 2 + w.expected[action] @ x
+    error = reward + discount * (case.high / 2 + (w.expected @ next_x).max()) - value
     after, gaps = {"expected": w.expected.at[action].add(RATE * error * x)}, []
     for rule in RULES:
         mine = getattr(w, rule)
@@ -151,7 +150,7 @@ def learned(case: Case, w: Weights, step: Any) -> tuple[Weights, Array]:
         wanted = project(reward + discount * z, following[jnp.argmax(following @ z)], 0.0, case.high, case.atoms)
         slope = direction(case, rule, wanted - now[action])
         after[rule] = mine.at[action].add(slope[:, None] * x[None])
-        gaps.append(jnp.abs(now[action] @ z - w.expected[action] @ x))
+        gaps.append(jnp.abs(now[action] @ z - value))
     return Weights(**after), jnp.stack(gaps)
 
 
