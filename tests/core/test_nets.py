@@ -152,3 +152,17 @@ def test_the_gradient_of_a_wide_layer_reads_no_columns():
     products = [line for line in program.splitlines() if " dot(" in line]
     assert products
     assert not [line for line in products if "lhs_contracting_dims={0}" in line]
+
+
+def test_features_of_an_image_are_those_of_a_convolution_by_loops(key):
+    net, count = nets.torso(key, (5, 4, 2), (7,), channels=3, hidden=nets.glorot(1.0))
+    image = np.random.default_rng(0).integers(0, 2, (6, 5, 4, 2)).astype(np.uint8)
+    weight = np.asarray(net.conv.weight).reshape(3, 3, 2, 3)
+    slow = np.zeros((6, 3, 2, 3))
+    for i in range(3):
+        for j in range(2):
+            slow[:, i, j] = np.einsum("bhwc,hwco->bo", image[:, i : i + 3, j : j + 3], weight)
+    dense = net.layers[0]
+    expected = np.maximum(np.maximum(slow, 0).reshape(6, -1) @ np.asarray(dense.weight), 0)
+    np.testing.assert_allclose(net(jnp.asarray(image)), expected, rtol=1e-4, atol=1e-5)
+    assert count == 7 and net(jnp.asarray(image).reshape(2, 3, 5, 4, 2)).shape == (2, 3, 7)

@@ -1,0 +1,65 @@
+"""The exact part of distributional in little, its arms' heads against their definitions, and its jobs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from theodolite.claims.an51 import distributional, distributional_arms, distributional_exact, distributional_heads
+from theodolite.control import heads
+from theodolite.control.heads import Target
+
+
+@pytest.mark.parametrize("case", distributional_exact.CASES)
+def test_mixtures_and_cdfs_keep_the_mean_and_gradients_on_masses_do_not(case):
+    found = {r["arm"]: r["metrics"]["departure"] for r in distributional_exact.rows(case, (0,), 600)}
+    assert max(found["mixture"], found["cdf"]) < 1e-9
+    assert min(found["pdf"], found["softmax"]) > 0.01
+
+
+def test_fourier_features_are_the_products_of_all_orders_but_the_constant():
+    order, high = 2, (1.0, 2.0)
+    coefficients = distributional_exact.fourier(order, high)
+    assert len(coefficients) == 8 and len({tuple(c) for c in coefficients}) == 8
+    obs = jnp.array([0.5, -3.0])  # the second is beyond its bound
+    slow = [np.cos(np.pi * (c[0] * 0.75 + c[1] * 0.0)) for c in coefficients]
+    np.testing.assert_allclose(distributional_exact.features(obs, order, high), slow, atol=1e-6)
+    assert len(distributional_exact.fourier(3, distributional_exact.CARTPOLE_BOUNDS)) == 255
+
+
+def test_heads_of_the_study_do_what_they_say():
+    following, target = jnp.array([1.0, 2.0, 6.0]), 0.5 + 0.9 * 3.0
+    t = Target(jnp.float32(0.5), jnp.float32(0.9), following)
+    team = distributional_heads.ensemble(3)
+    predicted = jnp.array([1.0, 4.0, 2.0])
+    np.testing.assert_allclose(team.loss(predicted, t), (0.5 * (target - np.asarray(predicted)) ** 2).sum(), rtol=1e-5)
+    aside = distributional_heads.auxiliary(2, 1.0)
+    levels = heads.quantile_loss(predicted[1:], heads.midpoints(2), 0.5 + 0.9 * following[1:], 1.0)
+    np.testing.assert_allclose(aside.loss(predicted, t), 0.5 * (1.4 - 1.0) ** 2 + levels, rtol=1e-5)
+    assert aside.mean(predicted) == 1
+    bins = distributional_heads.histogram(11, -1.0, 1.0)
+    logits = jnp.linspace(0, 1, 11)
+    slope = jax.grad(bins.loss)(logits, Target(jnp.float32(0.4), jnp.float32(0.0), logits))
+    bell = jax.nn.softmax(logits) - slope
+    np.testing.assert_allclose(bell @ np.linspace(-1, 1, 11), 0.4, atol=1e-3)
+    np.testing.assert_allclose(np.sqrt(bell @ (np.linspace(-1, 1, 11) - 0.4) ** 2), 0.75 * 0.2, rtol=0.05)
+
+
+@pytest.mark.parametrize(("inputs", "actions"), [(4, 2), (6, 3), (1024, 3)])
+def test_small_networks_have_the_parameters_of_the_shared_one(inputs, actions):
+    hidden = distributional_heads.narrow(inputs, (64, 64), actions, 8)
+    whole = distributional_heads.parameters(inputs, (64, 64), actions * 8)
+    assert 0.85 * whole < 8 * distributional_heads.parameters(inputs, hidden, actions) <= whole
+
+
+def test_every_size_has_its_jobs_and_the_arms_of_the_claims_are_run():
+    for size in ("smoke", "quick", "full"):
+        names = [job.name for job in distributional.ITEM.jobs(size, None)]
+        assert len(set(names)) == len(names) > 3
+    run = {(job.arm, job.case) for job in distributional.ITEM.jobs("quick", None)}
+    for claim in distributional.CLAIMS[1:]:
+        for case in set(claim.cases) - {"CartPole, Fourier/4"}:
+            assert {(arm, case) for arm in claim.arms} <= run
+    assert len(distributional.ITEM.jobs("quick", None)[-1].seeds) == 20
+    shared = distributional_arms.arm_of("separate", "CartPole", distributional_arms.copies("CartPole"), False)
+    assert shared[0].trunks == shared[0].atoms == 8
