@@ -45,6 +45,10 @@ class Oracle(Arrays):
         """How many actions there are, everywhere the same."""
         return self.reward.shape[1]
 
+    def paying(self, reward: Float[Array, "S A"]) -> "Oracle":
+        """The same world with another reward."""
+        return eqx.tree_at(lambda o: o.reward, self, reward)
+
 
 class Steps(NamedTuple):
     """Transitions by index: state, action, and which of the listed successors followed."""
@@ -89,12 +93,8 @@ def backup(o: Oracle, q: Float[Array, "S A"], temperature: Scalar) -> Float[Arra
     return o.reward + o.mdp.discount * soft_planning.expect(o.mdp, soft_max(q, temperature))
 
 
-def optimal(
-    o: Oracle, temperature: Scalar, reward: Float[Array, "S A"] | None = None, start: Float[Array, "S A"] | None = None
-) -> Float[Array, "S A"]:
+def optimal(o: Oracle, temperature: Scalar) -> Float[Array, "S A"]:
     """Q* of the soft problem, by value iteration until it moves by rounding only."""
-    paid = o.reward if reward is None else reward
-    world = eqx.tree_at(lambda w: w.reward, o, paid)
 
     def unfinished(carry: tuple[Array, Array, Array]) -> Array:
         q, moved, sweep = carry
@@ -102,11 +102,11 @@ def optimal(
 
     def sweep(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         q, _, count = carry
-        better = backup(world, q, temperature)
+        better = backup(o, q, temperature)
         return better, jnp.max(jnp.abs(better - q)), count + 1
 
-    first = jnp.zeros_like(paid) if start is None else start
-    return jax.lax.while_loop(unfinished, sweep, (first, jnp.asarray(jnp.inf, paid.dtype), jnp.int32(0)))[0]
+    first = (jnp.zeros_like(o.reward), jnp.asarray(jnp.inf, o.reward.dtype), jnp.int32(0))
+    return jax.lax.while_loop(unfinished, sweep, first)[0]
 
 
 def visitation(o: Oracle, pi: Float[Array, "S A"]) -> Float[Array, "S A"]:
@@ -177,7 +177,7 @@ def collect(o: Oracle, pi: Float[Array, "S A"], key: PRNGKey, num: int) -> Steps
     return jax.tree.map(lambda x: x[chosen], steps)
 
 
-def counted(o: Oracle, steps: Steps) -> Float[Array, "S A K"]:
-    """How often every outcome occurred."""
+def counted(o: Oracle, steps: Steps, weight: Float[Array, "*B"] | float = 1.0) -> Float[Array, "S A K"]:
+    """How often every outcome occurred, or the sum of its weights."""
     zero = jnp.zeros(o.mdp.probability.shape, o.reward.dtype)
-    return zero.at[steps.state, steps.action, steps.outcome].add(1)
+    return zero.at[steps.state, steps.action, steps.outcome].add(weight)

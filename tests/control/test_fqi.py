@@ -1,0 +1,196 @@
+"""Fitted Q-iteration against value iteration, least squares and its own definitions, and what goes wrong on purpose."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from theodolite.control import afm, fqi, weightings
+from theodolite.core import oracle
+from theodolite.core.errors import UserError
+from theodolite.envs import oracles
+
+KEYS = jax.random.split(jax.random.key(1_000), 2)
+SHORT = fqi.Config(hidden=(6,), iterations=3, max_steps=10, samples=20, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def world():
+    return oracles.grid(4, "onehot", horizon=10)
+
+
+@pytest.fixture(scope="module")
+def scale(world):
+    return oracle.scale(world, 0.1)
+
+
+def test_a_table_fitted_to_convergence_is_value_iteration(optimised, world, scale):
+    c = fqi.Config(hidden=None, iterations=3, max_steps=1_500, learning_rate=2e-2)
+    state, seen = fqi.run(world, c, KEYS)
+    first = jax.vmap(lambda k: fqi.fresh(c, jax.random.split(jax.random.split(k)[0])[0], world).values)(KEYS)
+    q = first
+    for _ in range(3):
+        q = jax.vmap(oracle.backup, (None, 0, None))(world, q, 0.1)
+    np.testing.assert_allclose(state.q, q, atol=2e-3)
+    assert (seen["steps"] < 1_500).all()  # stopped by itself
+    pi = oracle.policy(state.q[0], 0.1)
+    expected = scale.normalised(oracle.expected_return(world, pi))
+    assert float(seen["return"][0, -1]) == pytest.approx(float(expected), rel=1e-5)
+    worst = jnp.max(jnp.where(world.reachable[:, None], jnp.abs(state.q[1] - scale.q), 0)) / jnp.max(scale.q)
+    assert float(seen["error"][1, -1]) == pytest.approx(float(worst), rel=1e-5)
+
+
+def test_smoothing_moves_a_share_of_the_way(world):
+    c = fqi.Config(hidden=None, iterations=1, max_steps=1_500, smoothing=0.25, learning_rate=1e-2)
+    state, _ = fqi.run(world, c, KEYS[:1])
+    q = fqi.fresh(c, jax.random.split(jax.random.split(KEYS[0])[0])[0], world).values
+    expected = 0.25 * oracle.backup(world, q, 0.1) + 0.75 * q
+    np.testing.assert_allclose(state.q[0], expected, atol=2e-3)
+
+
+def data_of(c, world, q):
+    """One iteration's data from a given Q."""
+    s = fqi.init(c, jax.random.key(0), world)
+    s = fqi.State(s.net, s.opt, q, *(getattr(s, n) for n in ("replayed", "recent", "counts", "aside", "memory",
+                  "weights", "errors", "iteration", "diverged")))  # fmt: skip
+    visits = oracle.visitation(world, oracle.policy(q, c.temperature))
+    return fqi.gathered(c, s, jax.random.key(5), world, visits)
+
+
+def test_sampled_losses_are_the_double_loop(world):
+    q = jax.random.normal(jax.random.key(3), world.reward.shape)
+    c = replace(SHORT, data="sampled")
+    s, data = data_of(c, world, q)
+    sight = weightings.Sight(world, None, 0.1, q, q, q, q, data.target, fqi.look(s.net, world)[1])
+    loss, weights = fqi._objective(c, sight, data, weightings.uniform, weightings.UNIFORM, jnp.float32(0))
+    table, value = fqi.look(s.net, world)[0], np.asarray(oracle.soft_max(q, 0.1))
+    expected = 0.0
+    for state, action, outcome in zip(*(np.asarray(x) for x in data.steps), strict=True):
+        following = int(world.mdp.successor[state, action, outcome])
+        y = float(world.reward[state, action]) + 0.95 * value[following]
+        expected += (float(table[state, action]) - y) ** 2 / c.samples
+    assert float(loss(s.net, (), jax.random.key(0))[0]) == pytest.approx(expected, rel=1e-4)
+    assert float(weights.sum()) == pytest.approx(1) and float(s.counts.sum()) == c.samples
+    assert float(jnp.sum(data.share * (table[..., None] - data.outcomes) ** 2)) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("sampler", [weightings.UNIFORM, weightings.PRIORITIZED], ids=["uniform", "prioritized"])
+def test_minibatch_losses_are_unbiased_or_corrected_to_be(world, sampler):
+    """With β = 1 prioritised replay estimates the uniform loss up to the batch's normalisation."""
+    q = jax.random.normal(jax.random.key(3), world.reward.shape)
+    c = replace(SHORT, data="replay", batch_size=4_000)
+    s, data = data_of(c, world, q)
+    table, features = fqi.look(s.net, world)
+    sight = weightings.Sight(world, None, 0.1, q, q, q, table, data.target, features)
+    loss, odds = fqi._objective(c, sight, data, weightings.uniform, sampler, jnp.float32(1))
+    found = float(loss(s.net, (), jax.random.key(0))[0])
+    exact = float(jnp.sum(data.share * (table[..., None] - data.outcomes) ** 2))
+    assert float(odds.sum()) == pytest.approx(1, rel=1e-5)
+    if sampler is weightings.UNIFORM:
+        np.testing.assert_allclose(odds, data.share.sum(-1), atol=1e-6)
+        assert found == pytest.approx(exact, rel=0.1)
+    else:
+        chances = sampler.odds(data.share, (table[..., None] - data.outcomes) ** 2)
+        favour = jnp.where(data.share > 0, chances / jnp.where(data.share > 0, data.share, 1), jnp.inf)
+        assert found == pytest.approx(exact * float(favour.min()), rel=0.1)  # the largest weight is of least favour
+        assert float(jnp.max(favour)) < jnp.inf or float(favour.min()) < 1
+
+
+@pytest.mark.parametrize("data", ["exact", "sampled", "replay"])
+def test_seeds_agree_alone_and_together_and_metrics_are_declared(world, data):
+    c = replace(SHORT, data=data, stop="never" if data == "exact" else "held_out")
+    state, seen = fqi.run(world, c, KEYS)
+    alone, _ = fqi.run(world, c, KEYS[:1])
+    np.testing.assert_allclose(state.q[0], alone.q[0], rtol=1e-4, atol=1e-5)
+    assert (state.q[0] != state.q[1]).any()
+    assert seen.keys() == fqi.METRICS.keys()
+    assert all(v.shape == (2, 3) and np.isfinite(v).all() for v in seen.values())
+    if data == "replay":
+        assert (np.asarray(state.counts.sum((1, 2, 3)) + state.aside.sum((1, 2, 3))) == 60).all()
+        assert float(state.aside.sum()) > 0
+
+
+def test_the_oracles_stop_keeps_the_best_of_what_was_seen(world):
+    """A step too large makes errors rise again; the kept Q is not worse by the exact error than the last one."""
+    c = replace(SHORT, data="sampled", samples=5, max_steps=60, iterations=1, learning_rate=0.2, stop="never")
+    last, _ = fqi.run(world, c, KEYS)
+    kept, seen = fqi.run(world, replace(c, stop="oracle"), KEYS)
+    visits = jax.vmap(lambda s: s)(kept.recent)[:, 0]
+    first = jax.vmap(lambda k: fqi.look(fqi.fresh(c, jax.random.split(jax.random.split(k)[0])[0], world), world)[0])(
+        KEYS
+    )
+    target = jax.vmap(oracle.backup, (None, 0, None))(world, first, 0.1)
+    errors = [np.sum(visits * (s.q - target) ** 2, (1, 2)) for s in (kept, last)]
+    assert (errors[0] <= errors[1]).all() and (errors[0] < errors[1]).any()
+    np.testing.assert_allclose(
+        seen["validation"][:, 0] * float(oracle.scale(world, 0.1).q.max()) ** 2, errors[0], rtol=1e-3
+    )
+    assert (np.asarray(seen["steps"])[:, 0] % fqi.REFRESH == 0).all()
+
+
+def test_divergence_is_caught_counted_and_finite(world):
+    wild = replace(SHORT, hidden=(16, 16), learning_rate=30.0, iterations=6, stop="never")
+    state, seen = fqi.run(world, wild, KEYS)
+    assert (seen["diverged"][:, -1] == 1).all() and np.isfinite(state.q).all() and float(state.q.max()) <= fqi.CEILING
+    assert all(np.isfinite(v).all() for v in seen.values())
+    broken, seen = fqi.run(world, replace(wild, learning_rate=1e38), KEYS)
+    assert (seen["diverged"] == 1).all() and np.isfinite(broken.q).all()
+
+
+def test_what_a_network_can_represent(optimised, world):
+    exact = fqi.projection_error(world, fqi.Config(hidden=None, learning_rate=2e-2), KEYS, steps=2_500)
+    narrow = fqi.projection_error(world, fqi.Config(hidden=(1,)), KEYS, steps=300)
+    assert (exact < 5e-3).all() and (narrow > 0.1).all()
+
+
+@pytest.mark.parametrize("name", weightings.WEIGHTINGS)
+def test_weightings_are_what_they_say(world, scale, name):
+    keys = jax.random.split(jax.random.key(0), 5)
+    q, target = (jax.random.normal(k, scale.q.shape) for k in keys[:2])
+    visits, replayed, recent = (weightings.normalised(jax.random.uniform(k, q.shape)) for k in keys[2:])
+    x = weightings.Sight(world, scale, 0.1, visits, replayed, recent, q, target, jnp.zeros((16, 1)))
+    found = np.asarray(weightings.normalised(weightings.WEIGHTINGS[name](x)))
+    uniform = jnp.full_like(q, 0.2)
+    pi = oracle.policy(q, 0.1)
+    known = {"uniform": np.full(q.shape, 1 / 80), "pi*": oracle.visitation(world, oracle.policy(scale.q, 0.1)),
+             "pi": visits, "random": oracle.visitation(world, uniform), "replay": replayed, "replay10": recent,
+             "prioritized": np.abs(q - target) / np.abs(q - target).sum(), "online": oracle.visitation(world, pi)}  # fmt: skip
+    if name in known:
+        np.testing.assert_allclose(found, known[name], atol=1e-6)
+    else:  # the adversary meets more error than the others
+        errors = np.abs(q - target)
+        assert (found * errors).sum() > 1.2 * max((known[n] * errors).sum() for n in ("online", "random", "pi*"))
+    states = np.asarray(weightings.states_only(weightings.WEIGHTINGS[name])(x))
+    np.testing.assert_allclose(states, states[:, :1].repeat(5, 1))
+
+
+def test_entropy_shift_and_importance():
+    flat, point = jnp.full((4, 2), 1 / 8), jnp.zeros((4, 2)).at[0, 0].set(1)
+    assert float(weightings.entropy(flat)) == pytest.approx(1, abs=1e-4)
+    assert float(weightings.entropy(point)) == pytest.approx(0, abs=1e-4)
+    assert float(weightings.shift(flat, point)) == pytest.approx(7 / 8)
+    state, action = jnp.array([0, 1, 1]), jnp.array([0, 0, 1])
+    found = weightings.importance(flat, jnp.full((4, 2), 0.01).at[0, 0].set(0.93), state, action)
+    np.testing.assert_allclose(found, np.array([1 / 93, 1, 1]) / (2 + 1 / 93), rtol=1e-3)
+
+
+def test_the_adversary_of_features_as_weighting_and_as_sampler(world, scale):
+    c = afm.Config(kappa=1.0)
+    q, target = scale.q, scale.q + jnp.arange(5.0)[None] / 5
+    x = weightings.Sight(world, scale, 0.1, q, q, q, q, target, jnp.eye(16))
+    base = weightings.normalised(weightings.random(x))
+    for states in (False, True):
+        found = weightings.normalised(afm.weighting(c, weightings.random, states)(x))
+        assert float(jnp.sum(found * (q - target) ** 2)) > 1.2 * float(jnp.sum(base * (q - target) ** 2))
+        assert float(jnp.linalg.norm(found.sum(1) - base.sum(1))) < (1e-5 if states else 0.11)
+    state, seen = fqi.run(world, replace(SHORT, data="replay"), KEYS, sampler=afm.sampler(afm.Config()))
+    assert np.isfinite(seen["error"]).all() and (np.abs(state.memory.nu).sum(1) > 0).all()
+
+
+def test_what_contradicts_itself_is_refused():
+    with pytest.raises(UserError, match="max_steps = 12: must be a multiple of 5"):
+        fqi.Config(max_steps=12)
+    with pytest.raises(UserError, match="stop = held_out: must be another with data = exact"):
+        fqi.Config(stop="held_out")
