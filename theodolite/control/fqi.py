@@ -209,7 +209,10 @@ def gathered(c: Config, s: State, key: PRNGKey, o: Oracle, visits: Float[Array, 
     value = oracle.soft_max(s.q, c.temperature)
     target = c.smoothing * oracle.backup(o, s.q, c.temperature) + (1 - c.smoothing) * s.q
     outcomes = c.smoothing * oracle.outcomes(o, value) + (1 - c.smoothing) * s.q[..., None]
-    steps = oracle.collect(o, oracle.policy(s.q, c.temperature), collect_key, c.samples if c.data != "exact" else 1)
+    if c.data == "exact":
+        nowhere = jnp.zeros(0, jnp.int32)
+        return s, Data(target, outcomes, s.counts, s.aside, visits, Steps(*3 * [nowhere]), jnp.zeros(0, target.dtype))
+    steps = oracle.collect(o, oracle.policy(s.q, c.temperature), collect_key, c.samples)
     used = jnp.ones(steps.state.shape, target.dtype)
     if c.stop == "held_out":
         used = (jax.random.uniform(aside_key, used.shape) >= c.kept_aside).astype(target.dtype)
@@ -359,14 +362,18 @@ def _measured(c: Config, s: State, o: Oracle, scale: Scale, data: Data, end: Fit
     }
 
 
-@partial(jax.jit, static_argnames=("weigh", "sampler"))
 def run(
     o: Oracle, c: Config, keys: Key[Array, " S"], *,
     weigh: Weighting = weightings.uniform, sampler: Sampler = weightings.UNIFORM,
 ) -> tuple[State, Metrics]:  # fmt: skip
     """Runs of all iterations, one per key: the last states, and metrics [seeds, iterations]."""
-    scale = oracle.scale(o, c.temperature)
+    return _run(o, c, keys, oracle.scale(o, c.temperature), weigh, sampler)
 
+
+@partial(jax.jit, static_argnames=("weigh", "sampler"))
+def _run(
+    o: Oracle, c: Config, keys: Key[Array, " S"], scale: Scale, weigh: Weighting, sampler: Sampler
+) -> tuple[State, Metrics]:
     def one(key: PRNGKey) -> tuple[State, Metrics]:
         init_key, run_key = jax.random.split(key)
         step = lambda s, k: update(c, s, k, o, scale, weigh, sampler)  # noqa: E731

@@ -170,10 +170,12 @@ def rollout(o: Oracle, pi: Float[Array, "S A"], key: PRNGKey, episodes: int) -> 
 
 
 def collect(o: Oracle, pi: Float[Array, "S A"], key: PRNGKey, num: int) -> Steps:
-    """`num` transitions of a policy: as many whole episodes as that takes, shuffled, cut to the number."""
+    """`num` transitions of a policy: a random subset of as many whole episodes as that takes."""
     roll_key, order_key = jax.random.split(key)
     steps = jax.tree.map(jnp.ravel, rollout(o, pi, roll_key, -(-num // o.horizon)))
-    chosen = jax.random.permutation(order_key, steps.state.shape[0])[:num]
+    if steps.state.shape[0] == num:
+        return steps
+    chosen = jax.lax.top_k(jax.random.uniform(order_key, steps.state.shape), num)[1]
     return jax.tree.map(lambda x: x[chosen], steps)
 
 
