@@ -1,0 +1,1 @@
+"""Alignment Newsletter 51, July 2018."""
