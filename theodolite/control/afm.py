@@ -11,8 +11,9 @@ among those that the features cannot tell apart; elsewhere coverage is kept. Two
 The dual is convex and solved by Newton's method. κ → ∞ is uniform, ν = 0 is Boltzmann-prioritised replay.
 
 Differences from the paper, whose own settings are unknown:
-1. the dual, its temperature κ and the smooth norm √(‖ν‖² + μ²) are ours; 2. losses are measured in their standard deviations under ρ, features in their root mean square, so that κ and ε
-mean the same at all scales; 3. both forms act within a minibatch that was drawn uniformly, or on a whole table.
+1. the dual, its temperature κ and the smooth norm √(‖ν‖² + μ²) are ours; 2. losses are measured in their standard
+deviations under ρ, features in their root mean square, so that κ and ε mean the same at all scales; 3. both forms act
+within a minibatch that was drawn uniformly, or on a whole table.
 """
 
 from typing import Literal
