@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from theodolite.claims.an51 import diagnosing, diagnosing_arms
-from theodolite.control import fqi
+from theodolite.control import fqi, fqi_projection
 from theodolite.core import judge
 from theodolite.core.claim import row
 from theodolite.core.scores import Scores
@@ -22,7 +22,7 @@ def made_up(monkeypatch):
         return {name: rng.uniform(0.1, 1, (len(seeds), c.iterations)) for name in fqi.METRICS}
 
     monkeypatch.setattr(diagnosing_arms, "ran", ran)
-    monkeypatch.setattr(fqi, "projection_error", lambda o, c, keys, steps: np.full(len(keys), 0.1))
+    monkeypatch.setattr(fqi_projection, "projection_error", lambda o, c, keys, steps: np.full(len(keys), 0.1))
     return lambda size: Scores(tuple(r for job in diagnosing.jobs(size, 4) for r in job.run()))
 
 
@@ -47,7 +47,7 @@ def test_every_size_has_its_jobs_and_their_names_differ():
     for size in ("smoke", "quick", "full"):
         names = [job.name for job in diagnosing.jobs(size, None)]
         assert len(set(names)) == len(names) > 8
-    assert diagnosing_arms.STATES == {name: oracles.domain(name).num_states for name in oracles.DOMAINS}
+    assert {name: oracles.domain(name).num_states for name in oracles.DOMAINS} == diagnosing_arms.STATES
 
 
 def test_correlation_of_what_does_not_vary_is_none():

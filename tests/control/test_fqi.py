@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from theodolite.control import afm, fqi, weightings
+from theodolite.control import afm, fqi, fqi_projection, weightings
 from theodolite.core import oracle
 from theodolite.core.errors import UserError
 from theodolite.envs import oracles
@@ -149,8 +149,8 @@ def test_divergence_is_caught_counted_and_finite(world):
 
 
 def test_what_a_network_can_represent(optimised, world):
-    exact = fqi.projection_error(world, fqi.Config(hidden=None, learning_rate=2e-2), KEYS, steps=2_500)
-    narrow = fqi.projection_error(world, fqi.Config(hidden=(1,)), KEYS, steps=300)
+    exact = fqi_projection.projection_error(world, fqi.Config(hidden=None, learning_rate=2e-2), KEYS, steps=2_500)
+    narrow = fqi_projection.projection_error(world, fqi.Config(hidden=(1,)), KEYS, steps=300)
     assert (exact < 5e-3).all() and (narrow > 0.1).all()
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from theodolite.control import afm, fqi, weightings
+from theodolite.control import afm, fqi, fqi_projection, weightings
 from theodolite.core.claim import Job, Row, Size, row
 from theodolite.core.oracle import Oracle
 from theodolite.envs import oracles
@@ -113,7 +113,7 @@ def architecture(domain: str, net: str, seeds: tuple[int, ...], b: Budget) -> li
     """Exact backups on all pairs, and what the network could represent at best."""
     o, c = oracles.domain(domain), fqi.Config(hidden=NETS[net], iterations=b.iterations, max_steps=b.steps)
     seen = ran(o, c, seeds)
-    best = np.asarray(fqi.projection_error(o, c, keys_of(seeds), steps=b.projection))
+    best = np.asarray(fqi_projection.projection_error(o, c, keys_of(seeds), steps=b.projection))
     return rows_of(net, domain, seeds, seen, projection=best, excess=late(seen["error"]) - best)
 
 
