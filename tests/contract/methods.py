@@ -1,13 +1,14 @@
 """Every method that learns in an environment, as the contract suite walks it, and a JAX task behind a NumPy face."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from theodolite.control import ppo, trpo
+from theodolite.control import dqn, ppo, trpo
 from theodolite.core import demos
 from theodolite.core.agent import Agent
 from theodolite.core.drive import EPISODE_METRICS, step_keys
@@ -44,6 +45,14 @@ class Method(NamedTuple):
 
 PPO = ppo.Config(rollout=ROLLOUT, epochs=2, minibatches=2, hidden=(8,))
 TRPO = trpo.Config(rollout=ROLLOUT, conjugate_iterations=3, fisher_every=2, backtracks=4, critic_steps=2, hidden=(8,))
+DQN = dqn.Config(
+    rollout=ROLLOUT, train_every=32, learning_starts=64, replay=256, batch_size=8, n_step=2, target_every=2,
+    epsilon_steps=500, hidden=(8,),
+)  # fmt: skip
+DQN_WITH_ALL = replace(
+    DQN, double=True, dueling=True, prioritised=True, head="categorical", support=(0.0, 10.0), atoms=6, horizons=2,
+    act_by="mixture", trunks=2,
+)  # fmt: skip
 GAIL = gail.Config(hidden=(8,))
 
 
@@ -71,6 +80,9 @@ METHODS = {
     "ppo": Method(ppo.agent, PPO, {*ppo.METRICS}),
     "ppo, continuous": Method(ppo.agent, PPO, {*ppo.METRICS}, CONTINUOUS),
     "trpo": Method(trpo.agent, TRPO, {*trpo.METRICS}),
+    "dqn": Method(dqn.agent, DQN, {*dqn.METRICS}),
+    "dqn with every option": Method(dqn.agent, DQN_WITH_ALL, {*dqn.METRICS}),
+    "qr_dqn": Method(dqn.agent, replace(DQN, head="quantile", atoms=4), {*dqn.METRICS}),
     "trpo, continuous": Method(trpo.agent, TRPO, {*trpo.METRICS}, CONTINUOUS),
     "gail of ppo": Method(gail_with(ppo.agent), (GAIL, PPO, EXPERT), {*OF_GAIL}),
     "gail of trpo": Method(

@@ -14,6 +14,7 @@ from methods import (
     AIRL,
     CONTINUOUS,
     CONTINUOUS_EXPERT,
+    DQN,
     ENVS,
     EXPERT,
     GAIL,
@@ -25,8 +26,9 @@ from methods import (
     learning_from,
 )
 
-from theodolite.control import ppo, trpo
+from theodolite.control import dqn, ppo, trpo
 from theodolite.core.drive import collect, learn, start
+from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
 from theodolite.core.train import update_keys
 from theodolite.intent import airl, apprenticeship, bc, gan_gcl
@@ -41,6 +43,7 @@ class Field(NamedTuple):
     continuous: bool = False
 
 
+IMAGES = Space(Box((4, 4, 2)), Discrete(2), num_envs=4)
 BC = bc.Config(batch_size=8, validate_every=2, hidden=(8,))
 FEM = apprenticeship.FEM
 COMMON = {
@@ -78,6 +81,42 @@ TABLES = {
             "accept_ratio": Field(1.0, (-0.1, 1.1), {"max_kl": 0.5}),
             "critic_bound": Field(1e-4, (0.0,)),
             "critic_steps": Field(1, (0,)),
+        },
+    ),
+    "dqn": (
+        DQN,
+        {
+            "rollout": Field(32, (0, -1)),
+            "train_every": Field(16, (0,)),
+            "learning_starts": Field(150, (-1,)),
+            "replay": Field(128, (0,)),
+            "batch_size": Field(4, (0,)),
+            "learning_rate": Field(1e-2, (0.0, -1.0)),
+            "adam_epsilon": Field(0.1, (0.0,)),
+            "max_gradient_norm": Field(1e-3, (0.0,), {"adam_epsilon": 0.1}),  # Adam undoes a change of scale
+            "discount": Field(0.5, (-0.1, 1.1)),
+            "n_step": Field(5, (0,)),
+            "double": Field(True),
+            "dueling": Field(True),
+            "loss": Field("huber", ("no such loss",), {"learning_rate": 0.5}),
+            "target_every": Field(1, (0,)),
+            "target_share": Field(0.5, (-0.1, 1.1)),
+            "prioritised": Field(True),
+            "priority_exponent": Field(0.1, (-0.1,), {"prioritised": True}),
+            "importance_exponent": Field(1.0, (-0.1,), {"prioritised": True}),
+            "epsilon_start": Field(0.5, (-0.1, 1.1)),
+            "epsilon_end": Field(0.5, (-0.1, 1.1)),
+            "epsilon_steps": Field(100, (0,)),
+            "hidden": COMMON["hidden"],
+            "channels": Field(3, (0,), continuous=True),  # of images: see OUTCOMES
+            "head": Field("quantile", ("no such head",)),
+            "atoms": Field(4, (1,), {"head": "categorical"}),
+            "support": Field((0.0, 5.0), ((1.0, 1.0), (2.0, 1.0)), {"head": "categorical"}),
+            "kappa": Field(0.1, (-0.1,), {"head": "quantile"}),
+            "trunks": Field(3, (0,), {"head": "quantile", "atoms": 3}),
+            "horizons": Field(3, (0,)),
+            "horizon_rate": Field(0.1, (0.0,), {"horizons": 2}),
+            "act_by": Field("mixture", ("no such horizon",), {"horizons": 3, "learning_rate": 0.5}),
         },
     ),
     "gail": (
@@ -171,6 +210,7 @@ airl_of_ppo, gcl_of_ppo = learning_from(airl, ppo.agent), learning_from(gan_gcl,
 OUTCOMES = {
     "ppo": lambda c, continuous: played(ppo.agent, continuous, c),
     "trpo": lambda c, continuous: played(trpo.agent, continuous, c),
+    "dqn": lambda c, images: dqn.agent(c).init(jax.random.key(0), IMAGES) if images else played(dqn.agent, False, c),
     "gail": lambda c, continuous: played(gail_of_ppo, continuous, (c, PPO, EXPERT)),
     "airl": lambda c, continuous: played(airl_of_ppo, continuous, (c, PPO, EXPERT)),
     "gan_gcl": lambda c, continuous: played(gcl_of_ppo, continuous, (c, PPO, EXPERT)),

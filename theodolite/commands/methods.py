@@ -69,6 +69,25 @@ METHODS: dict[str, Method] = {
         "theodolite.control.trpo",
         lambda module, p: module.agent(p.config),
     ),
+    "dqn": Method(
+        "deep Q-learning from replay, with its improvements as flags; actions are choices",
+        "theodolite.control.dqn",
+        lambda module, p: module.agent(p.config),
+    ),
+    "c51": Method(
+        "the same, learning the return's distribution on atoms",
+        "theodolite.control.dqn",
+        lambda module, p: module.agent(p.config),
+        preset="C51",
+        fixed=("head", "loss", "kappa"),
+    ),
+    "qr_dqn": Method(
+        "the same, learning the return's quantiles",
+        "theodolite.control.dqn",
+        lambda module, p: module.agent(p.config),
+        preset="QR_DQN",
+        fixed=("head", "loss", "support"),
+    ),
     "bc": Method(
         "behavioural cloning",
         "theodolite.intent.bc",

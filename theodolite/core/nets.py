@@ -89,6 +89,56 @@ def mlp(key: PRNGKey, widths: tuple[int, ...], *, hidden: Initialiser, head: Ini
     return MLP(tuple(layers), activation)
 
 
+class Torso(Arrays):
+    """Features of an observation: a convolution first where it is an image, then dense layers, all activated."""
+
+    conv: Linear | None
+    """3 x 3 windows of all channels, as rows, to channels."""
+    layers: tuple[Linear, ...]
+    activation: Callable[[Array], Array] = eqx.field(static=True)
+
+    def __call__(self, obs: Real[Array, "*obs"]) -> Float[Array, "*batch features"]:
+        """The last layer's output; bytes are taken as numbers."""
+        x = obs if jnp.issubdtype(obs.dtype, jnp.floating) else obs.astype(jnp.float32)
+        if self.conv is not None:
+            x = self.activation(self.conv(windows(x)))
+            x = x.reshape(*x.shape[:-3], -1)
+        for layer in self.layers:
+            x = self.activation(layer(x))
+        return x
+
+
+def windows(image: Float[Array, "*batch H W C"]) -> Float[Array, "*batch h w inputs"]:
+    """Every 3 x 3 window as one row: a convolution is then a product, whose gradient a CPU computes fast."""
+    height, width = image.shape[-3] - 2, image.shape[-2] - 2
+    shifted = [image[..., i : i + height, j : j + width, :] for i in range(3) for j in range(3)]
+    return jnp.concatenate(shifted, axis=-1)
+
+
+def torso(
+    key: PRNGKey, shape: tuple[int, ...], widths: tuple[int, ...], *, channels: int, hidden: Initialiser
+) -> tuple[Torso, int]:
+    """Features for observations of a shape, and how many there are: dense layers, after a convolution for images.
+
+    Raises:
+        UserError: observations are neither vectors nor images.
+    """
+    conv_key, key = jax.random.split(key)
+    conv, inputs = None, shape[0] if shape else 0
+    if len(shape) == 3 and min(shape[:2]) >= 3:
+        conv = Linear(hidden(conv_key, (9 * shape[2], channels)), jnp.zeros(channels))
+        inputs = (shape[0] - 2) * (shape[1] - 2) * channels
+    elif len(shape) != 1:
+        raise UserError(
+            f"observations have the shape {shape}, expected vectors, or images of at least 3 x 3 with channels last. "
+            "Wrap the environment (gymnasium.wrappers.FlattenObservation, say) and register it under an id of yours."
+        )
+    sizes = (inputs, *widths)
+    keys = jax.random.split(key, max(len(widths), 1))
+    layers = (Linear(hidden(k, pair), jnp.zeros(pair[1])) for k, pair in zip(keys, pairwise(sizes)))  # noqa: B905
+    return Torso(conv, tuple(layers), jax.nn.relu), sizes[-1]
+
+
 class Actor(Arrays):
     """A stochastic policy: an MLP to logits, or to the mean of a Gaussian whose log-std does not see the state."""
 

@@ -15,7 +15,7 @@ Optimiser = Any
 """What optax calls a GradientTransformation; its types know neither Equinox modules nor tuples as parameters."""
 
 
-def adam(learning_rate: Scalar, *, max_norm: Scalar | None = None, eps: float = 1e-8, b1: Scalar = 0.9) -> Optimiser:
+def adam(learning_rate: Scalar, *, max_norm: Scalar | None = None, eps: Scalar = 1e-8, b1: Scalar = 0.9) -> Optimiser:
     """Adam, after clipping the global norm of the gradient to `max_norm` if one is given.
 
     Its moments are one vector: a dozen small arrays would cost a dozen times the fixed cost of every operation.

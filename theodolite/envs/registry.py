@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from theodolite.core.env import Box, Env, JaxEnvs, auto_reset, clip_actions, time_limit
 from theodolite.core.errors import UserError, nearest, needs_extra, unknown
 from theodolite.core.host import HostEnv
-from theodolite.envs import classic, maze, probes, swimmer, world_env, worlds
+from theodolite.envs import classic, maze, minatar, probes, swimmer, world_env, worlds
 
 
 class Task(NamedTuple):
@@ -44,6 +44,7 @@ TASKS = {
     "LinkSwimmer-v0": Task(swimmer.swimmer, 100),
     "LinkSwimmer-SwappedDrag-v0": Task(partial(swimmer.swimmer, tangential=2.0, normal=1.0), 100),
     **{id: Task(world_env.maker(id), limit) for id, limit in worlds.LIMITS.items()},
+    **{f"MinAtar/{name}-v1": Task(partial(minatar.env, name), limit) for name, limit in minatar.LIMITS.items()},
     "Probe-ConstantValue-v0": Task(probes.constant_value, None),
     "Probe-ValueFromObservation-v0": Task(probes.value_from_observation, None),
     "Probe-Discounting-v0": Task(probes.discounting, None),

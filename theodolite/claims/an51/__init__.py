@@ -1,1 +1,1 @@
-"""Alignment Newsletter 51, July 2018."""
+"""Alignment Newsletter 51, April 2019."""

@@ -1,0 +1,149 @@
+"""Replay against lists of episodes: what is drawn, what n steps are worth, how often a row of a priority comes."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from theodolite.core import replay
+from theodolite.core.agent import Batch
+from theodolite.core.env import Box, Discrete, Space
+from theodolite.core.errors import UserError
+
+SPACE = Space(Box((2,)), Discrete(3), num_envs=3)
+ROLLOUT, CAPACITY, WRITTEN = 2, 45, 11  # 14 rows of 3 are held, 22 were written
+
+
+def history(rows: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Transitions whose observations say when and where they were made; every fifth row or so ends an episode."""
+    rng = np.random.default_rng(seed)
+    when, where = np.meshgrid(np.arange(rows), np.arange(3), indexing="ij")
+    ends = rng.random((rows, 3))
+    return {
+        "obs": np.stack([when, where], -1).astype(np.float32),
+        "action": rng.integers(3, size=(rows, 3)).astype(np.int32),
+        "log_prob": np.zeros((rows, 3), np.float32),
+        "reward": rng.normal(size=(rows, 3)).astype(np.float32),
+        "terminated": ends < 0.1,
+        "truncated": ends > 0.9,
+        "last_obs": np.stack([when + 0.5, where], -1).astype(np.float32),
+    }
+
+
+SAMPLE = jax.jit(replay.sample, static_argnames=("size", "steps"))
+ADD, REPRIORITISE = jax.jit(replay.add), jax.jit(replay.reprioritise)
+
+
+def filled(h: dict[str, np.ndarray], *, prioritised: bool = False) -> replay.Replay:
+    ring = replay.empty(SPACE, CAPACITY, ROLLOUT, prioritised=prioritised)
+    for i in range(0, len(h["reward"]), ROLLOUT):
+        ring = ADD(ring, Batch(**{k: jnp.asarray(v[i : i + ROLLOUT]) for k, v in h.items()}))
+    return ring
+
+
+@pytest.fixture(scope="module")
+def past() -> dict[str, np.ndarray]:
+    return history(ROLLOUT * WRITTEN)
+
+
+@pytest.fixture(scope="module")
+def ring(past) -> replay.Replay:
+    return filled(past)
+
+
+def slow_return(h: dict[str, np.ndarray], t: int, e: int, n: int, discount: float) -> tuple[float, float, float]:
+    """Return, factor of what follows, and the time at which it follows: the definition, one reward after another."""
+    total = 0.0
+    for k in range(n):
+        total += discount**k * h["reward"][t + k, e]
+        if h["terminated"][t + k, e]:
+            return total, 0.0, t + k
+        if h["truncated"][t + k, e] or t + k == len(h["reward"]) - 1:
+            return total, discount ** (k + 1), t + k
+    return total, discount**n, t + n - 1
+
+
+@pytest.mark.parametrize("n", [1, 3, 6])
+def test_what_is_drawn_is_the_n_step_return_of_the_definition(past, ring, n):
+    b = SAMPLE(ring, jax.random.key(1), size=300, steps=n)
+    returns, follows = b.returns(0.9)
+    seen = set()
+    for i in range(300):
+        t, e = (int(x) for x in b.obs[i])
+        seen.add((t, e))
+        assert b.action[i] == past["action"][t, e]
+        total, factor, last = slow_return(past, t, e, n, 0.9)
+        np.testing.assert_allclose((returns[i], follows[i]), (total, factor), rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(b.last_obs[i], past["last_obs"][last, e])
+    held = {(t, e) for t in range(8, 22) for e in range(3)}
+    assert seen == held  # the oldest eight rows are gone, and every other one comes
+
+
+def test_a_ring_that_is_not_full_gives_only_what_was_written(past):
+    ring = filled({k: v[:4] for k, v in past.items()})
+    assert replay.held(ring) == 12
+    b = SAMPLE(ring, jax.random.key(0), size=200)
+    assert set(np.asarray(b.obs[:, 0])) == {0, 1, 2, 3}
+    np.testing.assert_array_equal(b.weight, 1)
+
+
+def test_each_horizon_has_its_own_return(past, ring):
+    b = SAMPLE(ring, jax.random.key(2), size=20, steps=3)
+    for discount in (0.0, 0.5, 1.0):
+        returns, _ = b.returns(discount)
+        slow = [slow_return(past, int(t), int(e), 3, discount)[0] for t, e in np.asarray(b.obs)]
+        np.testing.assert_allclose(returns, slow, rtol=1e-5, atol=1e-6)
+
+
+def test_a_sum_tree_is_sums_of_its_leaves():
+    rng, leaves = np.random.default_rng(0), 16
+    tree, flat, write = jnp.zeros(2 * leaves), np.zeros(leaves), jax.jit(replay.tree_write)
+    for _ in range(5):
+        at, value = rng.choice(leaves, 6, replace=False), rng.random(6).astype(np.float32)
+        tree, flat[at] = write(tree, jnp.asarray(at), jnp.asarray(value)), value
+    np.testing.assert_allclose(tree[leaves:], flat)
+    for node in range(1, leaves):
+        np.testing.assert_allclose(tree[node], tree[2 * node] + tree[2 * node + 1], rtol=1e-6)
+    mass = np.linspace(0, float(tree[1]) * 0.999, 200)
+    slow = [int(np.argmax(np.cumsum(flat) > m)) for m in mass]
+    np.testing.assert_array_equal(replay.tree_find(tree, jnp.asarray(mass, jnp.float32)), slow)
+
+
+def test_rows_come_as_often_as_their_priority_says_and_weights_undo_it(past):
+    ring = filled(past, prioritised=True)
+    assert ring.priorities.tree[1] == 42  # new rows have priority 1
+    priority = np.random.default_rng(1).random(42).astype(np.float32) + 0.1
+    both = jnp.arange(42), jnp.asarray(priority)
+    ring = replace(ring, priorities=REPRIORITISE(ring.priorities, *both, 0.7))
+    b = SAMPLE(ring, jax.random.key(0), size=20_000, importance=1.0)
+    share = (priority + 1e-6) ** 0.7
+    share /= share.sum()
+    found = np.bincount(np.asarray(b.index), minlength=42) / 20_000
+    np.testing.assert_allclose(found, share, atol=1e-4 + 2 / 20_000)  # strata leave little to chance
+    weight = 1 / share
+    np.testing.assert_allclose(b.weight, (weight / weight.max())[np.asarray(b.index)], rtol=1e-4)
+    value = past["reward"].astype(np.float64)
+    rows = {int(i): value[int(t), int(e)] for i, (t, e) in zip(b.index, np.asarray(b.obs), strict=True)}
+    fair = np.mean([rows[i] for i in range(42)])
+    np.testing.assert_allclose(np.average(b.rewards[:, 0], weights=b.weight), fair, atol=2e-3)
+
+
+def test_a_new_row_gets_the_largest_priority_so_far(past):
+    ring = filled(past, prioritised=True)
+    ring = replace(ring, priorities=REPRIORITISE(ring.priorities, jnp.array([3]), jnp.array([9.0]), 1.0))
+    ring = ADD(ring, Batch(**{k: jnp.asarray(v[:ROLLOUT]) for k, v in past.items()}))
+    leaves = np.asarray(ring.priorities.tree[64:])
+    start = 22 % 14 * 3
+    np.testing.assert_allclose(leaves[start : start + 6], 9, rtol=1e-5)
+    assert leaves[42:].max() == 0 and leaves[0] == 1
+
+
+def test_bytes_stay_bytes_and_a_ring_too_small_is_refused():
+    space = Space(Box((5, 5, 2), 0, 1, "uint8"), Box((2,)), num_envs=4)
+    ring = replay.empty(space, 100, 5)
+    assert ring.rows.obs.dtype == jnp.uint8 and ring.rows.obs.shape == (25, 4, 5, 5, 2)
+    assert ring.rows.action.shape == (25, 4, 2)
+    with pytest.raises(UserError, match=r"replay = 19: must hold the 20 transitions"):
+        replay.empty(space, 19, 5)

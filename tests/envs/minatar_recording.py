@@ -1,0 +1,87 @@
+"""What the original MinAtar did, with the numbers that it drew: python tests/envs/minatar_recording.py writes the file.
+
+An episode holds the draws of its start and the board after it; every step holds the action, the draws, the reward, the
+end, and which entries of the board changed. Draws are uniform numbers as our games take them.
+"""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FILE = Path(__file__).with_name("minatar.json.gz")
+NAMES = {"Breakout": "breakout", "Asterix": "asterix", "SpaceInvaders": "space_invaders", "Freeway": "freeway"}
+DRAWS = {"Breakout": 1, "Asterix": 3, "SpaceInvaders": 1, "Freeway": 16}
+STEPS = {"Breakout": 700, "Asterix": 500, "SpaceInvaders": 400, "Freeway": 250}
+
+
+class Recorder:
+    """A source of random numbers that notes what it gave, as the uniform number that would have given it."""
+
+    def __init__(self, seed: int):
+        self.source, self.given = np.random.RandomState(seed), []
+
+    def rand(self, *shape: int) -> Any:
+        value = self.source.rand(*shape)
+        self.given += np.atleast_1d(value).tolist()
+        return value
+
+    def randint(self, low: int, high: int | None = None, size: int | None = None) -> Any:
+        low, high = (0, low) if high is None else (low, high)
+        value = self.source.randint(low, high, size)
+        self.given += ((np.atleast_1d(value) - low + 0.5) / (high - low)).tolist()
+        return value
+
+    def taken(self, count: int) -> list[float]:
+        """What was given since the last time, filled up."""
+        drawn, self.given = self.given, []
+        return [round(x, 4) for x in drawn + [0.5] * (count - len(drawn))]
+
+
+def player(name: str, env: Any, rng: np.random.Generator) -> int:
+    """An action that keeps a game going for a while, or any."""
+    if name == "Breakout" and rng.random() > 0.02:
+        wanted = env.ball_x + (1 if env.ball_dir in (1, 2) else -1)
+        return 1 if wanted < env.pos else 3 if wanted > env.pos else 0
+    if rng.random() < 0.2:
+        return int(rng.integers(6))
+    if name == "Freeway":
+        return 2
+    return 5 if name == "SpaceInvaders" and rng.random() < 0.5 else int(rng.integers(1, 5))
+
+
+def record(name: str, steps: int, seed: int) -> list[dict[str, Any]]:
+    """Episodes of the original, `steps` steps together."""
+    from importlib import import_module
+
+    env = import_module(f"minatar.environments.{NAMES[name]}").Env(ramping=True)
+    env.random = source = Recorder(seed)
+    rng, count, episodes = np.random.default_rng(seed), DRAWS[name], []
+    while steps > 0:
+        env.reset()
+        board = env.state()
+        episode = {"begin": source.taken(count), "board": np.flatnonzero(board).tolist(), "steps": []}
+        over = False
+        while steps > 0 and not over:
+            action = player(name, env, rng)
+            reward, over = env.act(action)
+            now = env.state()
+            changed = np.flatnonzero(now != board).tolist()
+            episode["steps"].append([action, source.taken(count), float(reward), bool(over), changed])
+            board, steps = now, steps - 1
+        episodes.append(episode)
+    return episodes
+
+
+if __name__ == "__main__":
+    found = {name: record(name, STEPS[name], seed=1) for name in NAMES}
+    for episodes in found.values():
+        for step in [s for e in episodes for s in e["steps"]]:
+            if set(step[1]) == {0.5}:
+                step[1] = []  # nothing was drawn
+    text = json.dumps(found, separators=(",", ":"))
+    FILE.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+    print(FILE.stat().st_size, {n: [len(e["steps"]) for e in es] for n, es in found.items()},
+          {n: sum(s[2] for e in es for s in e["steps"]) for n, es in found.items()})  # fmt: skip

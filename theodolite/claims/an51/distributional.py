@@ -1,0 +1,161 @@
+"""Lyle et al. 2019 and the newsletter's question: why does it help to learn the distribution of the return?"""
+
+from math import inf
+from typing import Any
+
+from theodolite.claims.an51.distributional_arms import DEEP, PLAIN, STUDY, jobs
+from theodolite.claims.an51.distributional_exact import CASES, RULES
+from theodolite.control import dqn
+from theodolite.core.claim import Claim, Expectation, Item, Paper, at_least, at_most, better, close
+
+LYLE = Paper(
+    "A Comparative Analysis of Expected and Distributional Reinforcement Learning", "Lyle, Castro and Bellemare", 2019,
+    arxiv="1901.11084",
+)  # fmt: skip
+FEDUS = Paper(
+    "Hyperbolic Discounting and Learning over Multiple Horizons", "Fedus et al.", 2019, arxiv="1902.06865"
+)  # fmt: skip
+QUANTILES = Paper(
+    "Distributional Reinforcement Learning with Quantile Regression", "Dabney et al.", 2018, arxiv="1710.10044"
+)  # fmt: skip
+FOURIER = tuple(f"{task}, Fourier/{order}" for task, orders in (("CartPole", (1, 2, 3, 4)), ("Acrobot", (1, 2)))
+                for order in orders)  # fmt: skip
+AREA: dict[str, Any] = {"metric": "area", "unit": "mean score while learning, 1 is solved"}
+
+
+def _no_better(arm: str, than: str, by: float, **options: Any) -> Expectation:
+    return Expectation(f"{arm} is not better than {than} by {by:g} or more", arm, high=by, than=than, **options)
+
+
+CLAIMS = (
+    Claim(
+        id="same-means",
+        text="Updates of mixtures and of CDFs keep the mean of plain Q-learning step for step, on tables and with "
+        "linear features; gradients on probabilities and on a softmax do not.",
+        metric="departure",
+        arms=RULES,
+        cases=tuple(CASES),
+        statistic="max",
+        exact=True,
+        higher_is_better=False,
+        unit="largest distance from the expected learner's value",
+        expect=(
+            at_most("mixture", 1e-9, each=True),
+            at_most("cdf", 1e-9, each=True),
+            at_least("pdf", 0.01, statistic="min", each=True),
+            at_least("softmax", 0.01, statistic="min", each=True),
+        ),
+    ),
+    Claim(
+        id="linear-no-better",
+        text="On Fourier features without a network, learning a distribution is no better than learning the mean.",
+        arms=PLAIN,
+        cases=FOURIER,
+        scope="scaled-down",
+        level="order of the basis",
+        expect=tuple(_no_better(arm, "DQN", 0.05, cases=("*",), each=True) for arm in ("C51", "QR-DQN")),
+        **AREA,
+    ),
+    Claim(
+        id="deep-better",
+        text="With a network it is better.",
+        arms=PLAIN,
+        cases=DEEP,
+        scope="scaled-down",
+        expect=tuple(better(arm, than="DQN", by=0.02, each=True) for arm in ("C51", "QR-DQN")),
+        **AREA,
+    ),
+    Claim(
+        id="separate-networks",
+        text="One network per quantile does about as well as DQN, slightly worse; quantiles on a shared network do "
+        "better than both.",
+        source="newsletter",
+        scope="scaled-down",
+        arms=("DQN", "QR-DQN", "two trunks", "separate", "separate, small", "ensemble", "ensemble, small"),
+        cases=DEEP,
+        expect=(
+            close("separate", "DQN", 0.1, each=True),
+            better("QR-DQN", than="DQN", by=0.02, each=True),
+            better("QR-DQN", than="separate", by=0.02, each=True),
+        ),
+        **AREA,
+    ),
+    Claim(
+        id="not-the-distribution",
+        text="Separate networks for quantiles do no better than as many networks that all learn the mean, at either "
+        "width: what they gain over DQN is an ensemble's.",
+        source="newsletter",
+        scope="scaled-down",
+        arms=("separate", "separate, small", "ensemble", "ensemble, small"),
+        cases=DEEP,
+        expect=(
+            _no_better("separate", "ensemble", 0.05, each=True),
+            _no_better("separate, small", "ensemble, small", 0.05, each=True),
+        ),
+        **AREA,
+    ),
+    Claim(
+        id="features",
+        text="Quantiles that only shape the features, while the mean acts, keep the gain over DQN; quantiles that "
+        "act but do not shape the features lose it.",
+        source="newsletter",
+        scope="scaled-down",
+        arms=("DQN", "QR-DQN", "auxiliary", "blocked", "histogram"),
+        cases=DEEP,
+        expect=(
+            better("auxiliary", than="DQN", by=0.02, each=True),
+            better("QR-DQN", than="blocked", by=0.02, each=True),
+        ),
+        **AREA,
+    ),
+    Claim(
+        id="horizons",
+        text="Learning ten discounts at once is no worse than one, whether the longest acts or all together.",
+        scope="substitute",
+        arms=("DQN", "horizons", "hyperbolic"),
+        cases=DEEP,
+        expect=(
+            better("horizons", than="DQN", by=-0.05, each=True),
+            better("hyperbolic", than="DQN", by=-0.05, each=True),
+        ),
+        **AREA,
+    ),
+    Claim(
+        id="values-stay-possible",
+        text="No arm ends up with values that exceed ten times what the largest reward, paid for ever, is worth.",
+        source="newsletter",
+        scope="scaled-down",
+        metric="excess",
+        arms=STUDY,
+        cases=DEEP,
+        statistic="max",
+        higher_is_better=False,
+        unit="largest value while learning, share of the largest possible",
+        expect=tuple(Expectation(f"{arm} is at most 10", arm, low=-inf, high=10.0, each=True) for arm in STUDY),
+    ),
+)
+
+ITEM = Item(
+    name="distributional",
+    edition="an51",
+    module=__name__,
+    title="Expected and distributional reinforcement learning",
+    category="Deep learning",
+    papers=(LYLE, QUANTILES, FEDUS, dqn.PAPER),
+    claims=CLAIMS,
+    jobs=jobs,
+    summary="Learning the distribution of the return helps although acting uses only its mean. In tables and with "
+    "linear features it provably changes nothing, so what helps must be what it does to a network's features. The "
+    "newsletter asks whether the gain goes when every quantile gets a network of its own: here is the answer.",
+    equation="E[Z_t(s,a)] = Q_t(s,a)",
+    how_to=("theodolite run distributional", "theodolite run distributional --size full"),
+    notes=(
+        "Scores are 0 at a fixed poor return and 1 at a solved task; areas are means over 20 points of training.",
+        "Every arm has the same stream of keys, exploration, optimiser and initial features; at full size every arm "
+        "chooses among three learning rates on separate seeds, at quick size all have the same one.",
+        "The loss of quantiles sums over them; Adam makes the scale of the gradient irrelevant to the step.",
+        "Rewards are divided by ten, so that all losses work on errors of the same order.",
+        "Small networks have as many parameters together as the shared one.",
+        "MinAtar's games are ours, without sticky actions, and run at full size only.",
+    ),
+)
