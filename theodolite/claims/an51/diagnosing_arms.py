@@ -71,7 +71,7 @@ BUDGETS: dict[Size, Budget] = {
     "smoke": Budget(2, 3, 10, 20, ("4 4", "16 16"), ("cliffwalk",), ("cliffwalk",), ("cliffwalk",),
                     ("uniform", "pi*", "replay"), (5, 10, 15, 20), (4, 5), ("16 16",),
                     ("uniform replay", "prioritised replay", "feature matching")),
-    "quick": Budget(10, 60, 50, 3_000, ("4 4", "16 16", "64 64", "table"), (*QUICK_DOMAINS, "pendulum"), QUICK_DOMAINS,
+    "quick": Budget(10, 50, 50, 2_500, ("4 4", "16 16", "64 64", "table"), (*QUICK_DOMAINS, "pendulum"), QUICK_DOMAINS,
                     ("sparsegraph", "grid16onehot"), SCHEMES, STEPS, (8, 16, 32), ("16 16", "64 64"),
                     tuple(SAMPLERS)[:3]),
     "full": Budget(10, 150, 100, 10_000, tuple(NETS), tuple(oracles.DOMAINS), (*QUICK_DOMAINS, "pendulum"),
