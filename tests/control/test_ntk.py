@@ -28,25 +28,25 @@ def network(hidden, activation=jnp.sin):
     return mlp(jax.random.key(7), (4, *hidden, 3), hidden=orthogonal(1.4), head=orthogonal(1.0), activation=activation)
 
 
-@pytest.mark.parametrize("hidden", [(), (5,), (6, 7)])
-@pytest.mark.parametrize("activation", [jnp.sin, jax.nn.relu], ids=["sin", "relu"])
+@pytest.mark.parametrize(("hidden", "activation"), [((), jnp.sin), ((6, 7), jnp.sin), ((5,), jax.nn.relu)])
 def test_the_kernel_is_that_of_the_jacobian(hidden, activation):
     net, (obs, action), (other, taken) = network(hidden, activation), batch(0, 6), batch(1, 4)
     both = jnp.concatenate([obs, other]), jnp.concatenate([action, taken])
-    plain = diagnosis.kernel(lambda n: diagnosis.taken(n(both[0]), both[1]), net)
-    np.testing.assert_allclose(ntk.kernel(net, obs, action), plain[:6, :6], rtol=1e-10)
-    np.testing.assert_allclose(ntk.cross_kernel(net, obs, action, other, taken), plain[:6, 6:], rtol=1e-10, atol=1e-12)
+    plain = jax.jit(lambda net: diagnosis.kernel(lambda n: diagnosis.taken(n(both[0]), both[1]), net))(net)
+    np.testing.assert_allclose(jax.jit(ntk.kernel)(net, obs, action), plain[:6, :6], rtol=1e-10)
+    found = jax.jit(ntk.cross_kernel)(net, obs, action, other, taken)
+    np.testing.assert_allclose(found, plain[:6, 6:], rtol=1e-10, atol=1e-12)
 
 
 def test_a_push_is_the_gradient_and_moves_q_by_the_kernel():
     net, (obs, action), z = network((6,)), batch(0, 5), jnp.arange(1.0, 6)
-    gradient = jax.grad(lambda n: diagnosis.taken(n(obs), action) @ z)(net)
-    pushed = ntk.push(net, obs, action, z)
+    gradient = jax.jit(jax.grad(lambda n: diagnosis.taken(n(obs), action) @ z))(net)
+    pushed = jax.jit(ntk.push)(net, obs, action, z)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), pushed, gradient)
     rate = 1e-6
     moved = jax.tree.map(lambda x, g: x + rate * g, net, pushed)
     change = (diagnosis.taken(moved(obs), action) - diagnosis.taken(net(obs), action)) / rate
-    np.testing.assert_allclose(change, ntk.kernel(net, obs, action) @ z, rtol=1e-4)
+    np.testing.assert_allclose(change, jax.jit(ntk.kernel)(net, obs, action) @ z, rtol=1e-4)
 
 
 @pytest.fixture
@@ -60,10 +60,22 @@ def backup(world, q):
 
 def lipschitz(world, k, rho, rate):
     """The largest growth of a difference that random pairs of Q show."""
-    draws = jax.random.normal(jax.random.key(0), (200, 2, world.reward.size))
-    ends = jax.vmap(jax.vmap(lambda q: ntk.step(q, backup(world, q), k, rho, rate)))(draws)
-    gap = lambda x: jnp.max(jnp.abs(x[:, 0] - x[:, 1]), -1)  # noqa: E731
-    return float(jnp.max(gap(ends) / gap(draws)))
+    draws = np.random.default_rng(0).normal(size=(200, 2, world.reward.size))
+    ends = np.asarray(_stepped(world, jnp.asarray(draws), k, rho, rate))
+    gaps = [np.abs(x[:, 0] - x[:, 1]).max(-1) for x in (ends, draws)]
+    return float((gaps[0] / gaps[1]).max())
+
+
+@jax.jit
+def _stepped(world, draws, k, rho, rate):
+    return jax.vmap(jax.vmap(lambda q: ntk.step(q, backup(world, q), k, rho, rate)))(draws)
+
+
+@jax.jit
+def repeated(world, k, rho, rate, times):
+    """Q after many steps from 0."""
+    go = lambda _, q: ntk.step(q, backup(world, q), k, rho, rate)  # noqa: E731
+    return jax.lax.fori_loop(0, times, go, jnp.zeros(world.reward.size))
 
 
 def test_tables_have_the_moduli_of_the_first_two_operators(world):
@@ -80,15 +92,14 @@ def test_tables_have_the_moduli_of_the_first_two_operators(world):
 @pytest.mark.parametrize("spill", [0.0, 2e-4, 0.05])
 def test_a_linear_step_stays_within_its_modulus_and_contracts_where_the_theorem_says(world, spill):
     num = world.reward.size
-    k = jnp.eye(num) + spill * (jax.random.uniform(jax.random.key(2), (num, num)) - 0.5)
+    k = jnp.asarray(np.eye(num) + spill * np.random.default_rng(2).uniform(-0.5, 0.5, (num, num)))
     rho = jnp.full(num, 1 / num)
     rate = 0.8 * num
     beta = float(ntk.modulus(k, rho, rate, GAMMA))
     assert lipschitz(world, k, rho, rate) <= beta + 1e-12
     assert bool(ntk.sufficient(k, rho, rate, GAMMA).all()) == (beta < 1) == (spill < 0.01)
     if beta < 1:
-        go = lambda _, q: ntk.step(q, backup(world, q), k, rho, rate)  # noqa: E731
-        end = jax.lax.fori_loop(0, 2_000, go, jnp.zeros(num))
+        end = repeated(world, k, rho, rate, 2_000)
         np.testing.assert_allclose(end, oracle.optimal(world, 0.0).ravel(), atol=1e-6)
 
 
@@ -96,5 +107,4 @@ def test_too_large_a_step_diverges_on_a_table(world):
     num = world.reward.size
     flat = jnp.ones(num)
     assert float(ntk.modulus(jnp.eye(num), flat, 2.5, GAMMA)) > 1
-    go = lambda _, q: ntk.step(q, backup(world, q), jnp.eye(num), flat, 2.5)  # noqa: E731
-    assert float(jnp.max(jnp.abs(jax.lax.fori_loop(0, 200, go, jnp.zeros(num))))) > 1e6
+    assert float(jnp.max(jnp.abs(repeated(world, jnp.eye(num), flat, 2.5, 200)))) > 1e6

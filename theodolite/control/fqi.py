@@ -367,16 +367,20 @@ def run(
     weigh: Weighting = weightings.uniform, sampler: Sampler = weightings.UNIFORM,
 ) -> tuple[State, Metrics]:  # fmt: skip
     """Runs of all iterations, one per key: the last states, and metrics [seeds, iterations]."""
-    return _run(o, c, keys, oracle.scale(o, c.temperature), weigh, sampler)
+    return _jitted(o, c, keys, oracle.scale(o, c.temperature), weigh, sampler)
 
 
-@partial(jax.jit, static_argnames=("weigh", "sampler"))
-def _run(
+def runs(
     o: Oracle, c: Config, keys: Key[Array, " S"], scale: Scale, weigh: Weighting, sampler: Sampler
 ) -> tuple[State, Metrics]:
+    """What `run` compiles: the references of the world are given, and come from a program of their own."""
+
     def one(key: PRNGKey) -> tuple[State, Metrics]:
         init_key, run_key = jax.random.split(key)
         step = lambda s, k: update(c, s, k, o, scale, weigh, sampler)  # noqa: E731
         return jax.lax.scan(step, init(c, init_key, o, sampler), jax.random.split(run_key, c.iterations))
 
     return jax.vmap(one)(keys)
+
+
+_jitted = jax.jit(runs, static_argnames=("weigh", "sampler"))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from theodolite.control import afm, fqi, fqi_projection, weightings
+from theodolite.core import oracle
 from theodolite.core.claim import Job, Row, Size, row
 from theodolite.core.oracle import Oracle
 from theodolite.envs import oracles
@@ -39,6 +40,13 @@ WEIGHTINGS = weightings.WEIGHTINGS | {
 STATES = {"cliffwalk": 26, "sparsegraph": 501, "grid16randomobs": 256, "grid16onehot": 256, "pendulum": 1024,
           "mountaincar": 1793, "grid64randomobs": 4096, "grid64onehot": 4096}  # fmt: skip
 QUICK_DOMAINS = ("cliffwalk", "sparsegraph", "grid16randomobs", "grid16onehot")
+
+
+_runs = jax.jit(
+    fqi.runs, static_argnames=("weigh", "sampler"),
+    compiler_options={"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False},
+)  # fmt: skip
+"""More than a hundred programs of a few seconds each: less optimisation halves what it takes to compile them."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,9 @@ def late(values: Any) -> np.ndarray:
 
 def ran(o: Oracle, c: fqi.Config, seeds: tuple[int, ...], **how: Any) -> dict[str, np.ndarray]:
     """Metrics of a run for every seed, as arrays [seeds, iterations]."""
-    return {name: np.asarray(x) for name, x in fqi.run(o, c, keys_of(seeds), **how)[1].items()}
+    how = {"weigh": weightings.uniform, "sampler": weightings.UNIFORM} | how
+    _, seen = _runs(o, c, keys_of(seeds), oracle.scale(o, c.temperature), **how)
+    return {name: np.asarray(x) for name, x in seen.items()}
 
 
 def rows_of(arm: str, case: str, seeds: tuple[int, ...], seen: dict[str, np.ndarray], **more: Any) -> list[Row]:
