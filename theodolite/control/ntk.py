@@ -64,7 +64,7 @@ def sum_of_layers(
 ) -> Float[Array, "B C"]:
     """Σ_l (H H'ᵀ + 1) ∘ (G G'ᵀ)."""
     parts = zip(inputs, gradients, other_inputs, other_gradients, strict=True)
-    return sum((h @ k.T + 1) * (g @ f.T) for h, g, k, f in parts)  # type: ignore[return-value]
+    return jnp.sum(jnp.stack([(h @ k.T + 1) * (g @ f.T) for h, g, k, f in parts]), 0)
 
 
 def push(net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"], weight: Float[Array, " B"]) -> MLP:

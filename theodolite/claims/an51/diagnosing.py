@@ -226,6 +226,8 @@ ITEM = Item(
         "Width is ordered strictly, which for up to four widths is a rank correlation with return above 0.8.",
         "Slow targets get twice the iterations, each of two fifths of the steps.",
         f"Gradient steps per iteration are {', '.join(map(str, STEPS))}; 'in between' is the mean of the middle two.",
+        "At size quick samples come from the domains that pay nearly everywhere: on the others a soft policy that has "
+        "not yet been paid does not meet the reward in the 1,600 transitions of a run.",
         "Prioritised replay here renews all priorities every five steps, which favours it.",
         "The bar that feature matching is above both on two domains is read off the figure; it is not judged.",
     ),

@@ -21,6 +21,7 @@ HEIGHT = 2.75
 def figure(scores: Scores) -> "Figure":
     """Eight panels, two a row."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
 
@@ -31,8 +32,10 @@ def figure(scores: Scores) -> "Figure":
         ("Which way to draw from the buffer?", _samplers), ("Do larger tasks over-fit less?", _sizes),
     )  # fmt: skip
     with figures.style():
-        whole = Figure(figsize=(figures.WIDTH, HEIGHT * (len(panels) // 2)), layout="constrained")
-        whole.get_layout_engine().set(wspace=0.06, hspace=0.06)
+        whole = Figure(
+            figsize=(figures.WIDTH, HEIGHT * (len(panels) // 2)),
+            layout=ConstrainedLayoutEngine(wspace=0.06, hspace=0.06),
+        )
         grid = whole.subplots(len(panels) // 2, 2)
         for axes, (title, draw) in zip(grid.flat, panels, strict=True):
             axes.set_title(title)
@@ -124,10 +127,10 @@ def _weightings(axes: "Axes", scores: Scores) -> None:
     spots = []
     for arm in ALL_SCHEMES:
         cases = [c for c in _cases(scores, "entropy", arm) if scores.by_seed("shift", arm, c)]
-        found = {m: _pooled(scores, m, arm, cases) for m in ("entropy", "late_return", "shift")}
-        if None in found.values():
+        place, paid, moved = (_pooled(scores, m, arm, cases) for m in ("entropy", "late_return", "shift"))
+        if place is None or paid is None or moved is None:
             continue
-        x, (y, low, high), size = found["entropy"][0], found["late_return"], found["shift"][0]
+        x, (y, low, high), size = place[0], paid, moved[0]
         axes.vlines(x, low, high, color=look[arm].colour, linewidth=1.3)
         axes.scatter(x, y, s=18 + 240 * size, color=look[arm].colour, alpha=0.85, linewidths=0)
         spots.append((y, x, arm))
