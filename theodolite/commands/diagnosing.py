@@ -136,6 +136,8 @@ def page(found: dict[str, Any]) -> "Figure":
         grid = whole.subplots(3, 3).flat
         for axes, name in zip(grid, ("return", *TITLES), strict=True):
             _panel(axes, name, found, name in limits)
+            if axes.get_subplotspec().is_last_row():
+                axes.set_xlabel("environment steps")
     return whole
 
 
@@ -145,9 +147,8 @@ def _panel(axes: Any, name: str, found: dict[str, Any], beyond: bool) -> None:
     steps = [one["steps"] for one in found["looks"]]
     colour = figures.COLOURS[1] if beyond else figures.COLOURS[0]
     axes.plot(steps, [one[name] for one in found["looks"]], "o-", color=colour, markersize=4)
-    axes.set_title("return of the greedy policy" if name == "return" else TITLES[name])
-    if beyond:
-        axes.title.set_color(colour)
+    title = "return of the greedy policy" if name == "return" else TITLES[name]
+    axes.set_title(title, color=colour if beyond else figures.INK)
     rule = diagnosis.RULES.get(name)
     if rule:
         axes.axhline(rule.bar, color=figures.FAINT, linewidth=0.9, linestyle=(0, (4, 3)))

@@ -28,7 +28,7 @@ MEASURES = {
     "gap": "validation over fit: above one, what was learned holds less well where the policy goes",
     "overestimate": "mean of Q less the return that followed, in standard deviations of the values",
     "rank": "effective rank of the features, as a share of their number",
-    "row_ratio": "mean row ratio of the kernel: above one, a step on one pair moves the others more than itself",
+    "row_ratio": "mean row ratio of the kernel: at one, a step on one pair moves the average other as much as itself",
     "drift": "root mean squared move of the targets since the last look, in standard deviations of the values",
     "reach": "median distance of the policy's states to the buffer's, over that to each other; large: never seen",
 }
