@@ -23,11 +23,11 @@ def scale(world):
 @pytest.fixture(scope="module")
 def shown(world, scale):
     """What is to be seen, every weighting of it, and the visits that some of them should be: one program."""
-    keys = jax.random.split(jax.random.key(0), 5)
+    tables = jnp.asarray(np.random.default_rng(0).uniform(size=(5, *scale.q.shape)), jnp.float32)
 
     @jax.jit
     def everything(scale):
-        q, target, *drawn = (jax.random.uniform(k, scale.q.shape) for k in keys)
+        q, target, *drawn = tables
         x = weightings.Sight(world, scale, 0.1, *map(weightings.normalised, drawn), q, target, jnp.zeros((16, 1)))
         found = {name: weightings.normalised(weigh(x)) for name, weigh in weightings.WEIGHTINGS.items()}
         states = {name: weightings.states_only(weigh)(x) for name, weigh in weightings.WEIGHTINGS.items()}
