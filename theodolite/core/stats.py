@@ -226,5 +226,6 @@ def seeds_to_decide(
         if interval[0] <= edge <= interval[1]:
             reach = estimate - interval[0] if edge < estimate else interval[1] - estimate
             distance = abs(estimate - edge)
-            needed = max(needed, math.inf if distance == 0 else seeds * (reach / distance) ** 2)
+            ratio = math.inf if distance == 0 else reach / distance
+            needed = max(needed, seeds * ratio * ratio)  # not a power, which raises where a product is infinite
     return max(seeds + 1, math.ceil(needed)) if 0 < needed <= MOST_SEEDS else None

@@ -1,0 +1,110 @@
+"""The structured kernel against plain Jacobians, and the moduli of the operators where they are exact."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from theodolite.control import diagnosis, ntk
+from theodolite.core import oracle
+from theodolite.core.nets import mlp, orthogonal
+from theodolite.envs import oracles
+
+GAMMA = 0.95
+
+
+@pytest.fixture(autouse=True)
+def double():
+    with jax.enable_x64(True):
+        yield
+
+
+def batch(seed, num):
+    keys = jax.random.split(jax.random.key(seed), 2)
+    return jax.random.normal(keys[0], (num, 4)), jax.random.randint(keys[1], (num,), 0, 3)
+
+
+def network(hidden, activation=jnp.sin):
+    return mlp(jax.random.key(7), (4, *hidden, 3), hidden=orthogonal(1.4), head=orthogonal(1.0), activation=activation)
+
+
+@pytest.mark.parametrize(("hidden", "activation"), [((), jnp.sin), ((6, 7), jnp.sin), ((5,), jax.nn.relu)])
+def test_the_kernel_is_that_of_the_jacobian(hidden, activation):
+    net, (obs, action), (other, taken) = network(hidden, activation), batch(0, 6), batch(1, 4)
+    both = jnp.concatenate([obs, other]), jnp.concatenate([action, taken])
+    plain = jax.jit(lambda net: diagnosis.kernel(lambda n: diagnosis.taken(n(both[0]), both[1]), net))(net)
+    np.testing.assert_allclose(jax.jit(ntk.kernel)(net, obs, action), plain[:6, :6], rtol=1e-10)
+    found = jax.jit(ntk.cross_kernel)(net, obs, action, other, taken)
+    np.testing.assert_allclose(found, plain[:6, 6:], rtol=1e-10, atol=1e-12)
+
+
+def test_a_push_is_the_gradient_and_moves_q_by_the_kernel():
+    net, (obs, action), z = network((6,)), batch(0, 5), jnp.arange(1.0, 6)
+    gradient = jax.jit(jax.grad(lambda n: diagnosis.taken(n(obs), action) @ z))(net)
+    pushed = jax.jit(ntk.push)(net, obs, action, z)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), pushed, gradient)
+    rate = 1e-6
+    moved = jax.tree.map(lambda x, g: x + rate * g, net, pushed)
+    change = (diagnosis.taken(moved(obs), action) - diagnosis.taken(net(obs), action)) / rate
+    np.testing.assert_allclose(change, jax.jit(ntk.kernel)(net, obs, action) @ z, rtol=1e-4)
+
+
+@pytest.fixture
+def world():
+    return oracles.grid(3, "onehot", horizon=5)
+
+
+def backup(world, q):
+    return oracle.backup(world, q.reshape(world.reward.shape), 0.0).ravel()
+
+
+def lipschitz(world, k, rho, rate):
+    """The largest growth of a difference that random pairs of Q show."""
+    draws = np.random.default_rng(0).normal(size=(200, 2, world.reward.size))
+    ends = np.asarray(_stepped(world, jnp.asarray(draws), k, rho, rate))
+    gaps = [np.abs(x[:, 0] - x[:, 1]).max(-1) for x in (ends, draws)]
+    return float((gaps[0] / gaps[1]).max())
+
+
+@jax.jit
+def _stepped(world, draws, k, rho, rate):
+    return jax.vmap(jax.vmap(lambda q: ntk.step(q, backup(world, q), k, rho, rate)))(draws)
+
+
+@jax.jit
+def repeated(world, k, rho, rate, times):
+    """Q after many steps from 0."""
+    go = lambda _, q: ntk.step(q, backup(world, q), k, rho, rate)  # noqa: E731
+    return jax.lax.fori_loop(0, times, go, jnp.zeros(world.reward.size))
+
+
+def test_tables_have_the_moduli_of_the_first_two_operators(world):
+    num = world.reward.size
+    table, flat = jnp.eye(num), jnp.ones(num)
+    assert float(ntk.modulus(table, flat, 0.3, GAMMA)) == pytest.approx(1 - (1 - GAMMA) * 0.3)
+    rho = jnp.linspace(0.2, 1, num)
+    assert float(ntk.modulus(table, rho, 0.5, GAMMA)) == pytest.approx(1 - (1 - GAMMA) * 0.5 * 0.2)
+    assert float(ntk.modulus(table, rho.at[3].set(0), 0.5, GAMMA)) == 1  # data missing: a non-expansion only
+    q = jnp.ones(num)
+    np.testing.assert_allclose(ntk.step(q, backup(world, q), table, flat, 1.0), backup(world, q))
+
+
+@pytest.mark.parametrize("spill", [0.0, 2e-4, 0.05])
+def test_a_linear_step_stays_within_its_modulus_and_contracts_where_the_theorem_says(world, spill):
+    num = world.reward.size
+    k = jnp.asarray(np.eye(num) + spill * np.random.default_rng(2).uniform(-0.5, 0.5, (num, num)))
+    rho = jnp.full(num, 1 / num)
+    rate = 0.8 * num
+    beta = float(ntk.modulus(k, rho, rate, GAMMA))
+    assert lipschitz(world, k, rho, rate) <= beta + 1e-12
+    assert bool(ntk.sufficient(k, rho, rate, GAMMA).all()) == (beta < 1) == (spill < 0.01)
+    if beta < 1:
+        end = repeated(world, k, rho, rate, 2_000)
+        np.testing.assert_allclose(end, oracle.optimal(world, 0.0).ravel(), atol=1e-6)
+
+
+def test_too_large_a_step_diverges_on_a_table(world):
+    num = world.reward.size
+    flat = jnp.ones(num)
+    assert float(ntk.modulus(jnp.eye(num), flat, 2.5, GAMMA)) > 1
+    assert float(jnp.max(jnp.abs(repeated(world, jnp.eye(num), flat, 2.5, 200)))) > 1e6

@@ -1,0 +1,98 @@
+"""The first-order effect of a Q-learning step: the tangent kernel of a minibatch, and when a step contracts to Q*.
+
+    Q' = Q + α K D (T Q - Q) + O(α²),     K_ij = ∇Q(i)·∇Q(j),  D = diag(ρ)          pairs i = (s, a)
+    K = Σ_l (H_{l-1} H_{l-1}ᵀ + 1) ∘ (G_l G_lᵀ)       layer inputs H, gradients G at pre-activations, ∘ by elements
+
+The sum over layers never forms a Jacobian; the 1 is the bias's. Operators of Achiam, Knight and Abbeel 2019, with their
+moduli in the sup norm, are linear in T Q - Q and exact where K is constant: tables and linear features.
+
+    U1 = Q + α (TQ - Q)          1 - (1 - γ) α                     for 0 < α < 1
+    U2 = Q + α D (TQ - Q)        1 - (1 - γ) α min ρ               for 0 < α ρ < 1
+    U3 = Q + α K D (TQ - Q)      max_i |1 - α K_ii ρ_i| + α γ K_ii ρ_i + (1 + γ) α Σ_{j≠i} |K_ij| ρ_j
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from theodolite.core.arrays import Scalar
+from theodolite.core.claim import Paper
+from theodolite.core.nets import MLP, Linear
+
+PAPER = Paper(
+    "Towards Characterizing Divergence in Deep Q-Learning", "Achiam, Knight, Abbeel", 2019, arxiv="1903.08894"
+)
+
+
+def kernel(net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"]) -> Float[Array, "B B"]:
+    """The tangent kernel of Q at the pairs of a minibatch, summed over layers."""
+    inputs, gradients = layer_parts(net, obs, action)
+    return sum_of_layers(inputs, gradients, inputs, gradients)
+
+
+def cross_kernel(
+    net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"],
+    other_obs: Float[Array, "C O"], other_action: Int[Array, " C"],
+) -> Float[Array, "B C"]:  # fmt: skip
+    """How a step on the second minibatch moves Q at the pairs of the first: generalisation across batches."""
+    return sum_of_layers(*layer_parts(net, obs, action), *layer_parts(net, other_obs, other_action))
+
+
+def layer_parts(
+    net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"]
+) -> tuple[list[Float[Array, "B _"]], list[Float[Array, "B _"]]]:
+    """What every layer reads, and the gradient of each pair's Q at every layer's output before the activation.
+
+    Rows do not see each other, so one gradient of Σ_i Q_i with respect to a perturbation of all outputs has them all.
+    """
+
+    def total(shifts: list[Array]) -> tuple[Array, list[Array]]:
+        x, inputs = obs, []
+        for layer, shift in zip(net.layers[:-1], shifts[:-1], strict=True):
+            inputs.append(x)
+            x = net.activation(layer(x) + shift)
+        q = net.layers[-1](x) + shifts[-1]
+        return jnp.sum(jnp.take_along_axis(q, action[:, None], -1)), [*inputs, x]
+
+    nothing = [jnp.zeros((obs.shape[0], layer.bias.shape[0]), layer.bias.dtype) for layer in net.layers]
+    gradients, inputs = jax.grad(total, has_aux=True)(nothing)
+    return inputs, gradients
+
+
+def sum_of_layers(
+    inputs: list[Array], gradients: list[Array], other_inputs: list[Array], other_gradients: list[Array]
+) -> Float[Array, "B C"]:
+    """Σ_l (H H'ᵀ + 1) ∘ (G G'ᵀ)."""
+    parts = zip(inputs, gradients, other_inputs, other_gradients, strict=True)
+    return jnp.sum(jnp.stack([(h @ k.T + 1) * (g @ f.T) for h, g, k, f in parts]), 0)
+
+
+def push(net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"], weight: Float[Array, " B"]) -> MLP:
+    """Σ_i z_i ∇Q(i), as a network: the step that moves Q at the pairs by K z to first order."""
+    inputs, gradients = layer_parts(net, obs, action)
+    layers = [
+        Linear(h.T @ (weight[:, None] * g), jnp.sum(weight[:, None] * g, 0))
+        for h, g in zip(inputs, gradients, strict=True)
+    ]
+    return MLP(tuple(layers), net.activation)
+
+
+def step(
+    q: Float[Array, " N"], backed_up: Float[Array, " N"], k: Float[Array, "N N"], rho: Float[Array, " N"], rate: Scalar
+) -> Float[Array, " N"]:
+    """U3: Q + α K D (T Q - Q); U2 for K = 1, U1 for ρ = 1 as well."""
+    return q + rate * k @ (rho * (backed_up - q))
+
+
+def modulus(k: Float[Array, "N N"], rho: Float[Array, " N"], rate: Scalar, discount: Scalar) -> Float[Array, ""]:
+    """A Lipschitz constant of U3 in the sup norm; below 1 it contracts to Q*."""
+    own = jnp.diagonal(k) * rho
+    others = jnp.abs(k) @ rho - jnp.abs(own)
+    return jnp.max(jnp.abs(1 - rate * own) + rate * discount * own + (1 + discount) * rate * others)
+
+
+def sufficient(k: Float[Array, "N N"], rho: Float[Array, " N"], rate: Scalar, discount: Scalar) -> Bool[Array, " N"]:
+    """Which rows meet the conditions of theorem 2: α K_ii ρ_i < 1 and (1 + γ) Σ_{j≠i} |K_ij| ρ_j < (1 - γ) K_ii ρ_i."""
+    own = jnp.diagonal(k) * rho
+    others = jnp.abs(k) @ rho - jnp.abs(own)
+    return (rate * own < 1) & ((1 + discount) * others < (1 - discount) * own)
