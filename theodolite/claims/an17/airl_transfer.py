@@ -58,7 +58,7 @@ class Budget(NamedTuple):
 
 BUDGETS: dict[Size, Budget] = {
     "smoke": Budget(2, 1, 30, ("maze",)),
-    "quick": Budget(10, 150, 150, ("maze",)),
+    "quick": Budget(10, 150, 150, ("maze", "swimmer")),
     "full": Budget(20, 300, 200, ("maze", "swimmer")),
 }
 Recipes = dict[str, tuple[Callable[[PyTree], Agent], PyTree]]
