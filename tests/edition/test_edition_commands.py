@@ -65,6 +65,10 @@ def at_smoke_size(words, say, place):
     if verb == "train":
         more = _small_training(words, say, place)
         return [*words, *more]
+    if verb in ("visualize", "style"):
+        few = ("--channels", "0", "1", "--batch", "2") if "--gallery" in words else ()
+        name = "styled.png" if verb == "style" else f"pictures-{len(list(place.iterdir()))}"
+        return [*words, "--steps", "2", "--size", "64", *few, "--out", place / name]
     if verb == "verify" or words[:2] == ["edition", "build"]:
         (place / "empty").mkdir(exist_ok=True)
         return [*words, "--results", place / "empty"]

@@ -70,7 +70,7 @@ def optimise_channels(
 
 
 def best_crops(
-    network: Network, layer: str, photographs: Sequence[Float[np.ndarray, "H W 3"]], num: int = 3
+    network: Network, layer: str, photographs: Sequence[Float[np.ndarray, "_ _ 3"]], num: int = 3
 ) -> list[list[Float[np.ndarray, "h w 3"]]]:
     """For every channel, crops of the photographs around the highest activations, at most one of each photograph."""
     look = jax.jit(lambda params, image: network.apply(params, image[None])[layer][0])
