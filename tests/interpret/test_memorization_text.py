@@ -51,7 +51,8 @@ def test_files_of_every_kind_give_the_same(tmp_path):
         archive.writestr(texts.SHARD, packed.read_bytes())
     assert texts.read_text(plain) == texts.read_text(packed) == texts.read_text(wheel)
     plain.write_text("Tea, MILK\n" * 1_500)
-    assert [len(d.split()) for d in texts.read_text(plain)] == [2_000, 1_000]
+    assert [len(d.split()) for d in texts.read_text(plain)] == [100] * 30
+    assert [len(d.split()) for d in texts.documents_of("tea " * 201_000)] == [2_000] * 100 + [1_000]
     for bad in (plain, wheel):  # the claims take one text alone
         with pytest.raises(UserError, match="another text"):
             texts.read_wikipedia(bad)
@@ -76,3 +77,11 @@ def test_what_is_no_text_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(texts, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install -e '\.\[text\]'"):
         texts.wikipedia()
+
+
+def test_a_short_plain_text_has_something_in_every_part(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "notes.txt"
+    path.write_text(" ".join(rng.choice(["surveyor", "angle", "level", "plumb", "chain"], 15_000)))
+    found = texts.corpus(texts.read_text(path), 100, 20)
+    assert min(len(part.characters) for part in (found.train, found.validation, found.test)) >= 20

@@ -111,9 +111,13 @@ def _together(some: list[Sequences], length: int) -> Sequences:
     return Sequences(*(np.concatenate([empty, *(getattr(s, f) for s in some)]) for f in Sequences._fields))
 
 
-def documents_of(text: str, words: int = 2_000) -> list[str]:
-    """The documents of a cleaned plain text that has no marks between them: pieces of `words` words."""
+def documents_of(text: str, longest: int = 2_000, pieces: int = 100, shortest: int = 100) -> list[str]:
+    """The documents of a cleaned plain text that has no marks between them: pieces of at most `longest` words.
+
+    A short text gives about `pieces` of them, as from a few that are long none may be drawn to be held out.
+    """
     every = text.split()
+    words = max(shortest, min(longest, len(every) // pieces))
     return [" ".join(every[i : i + words]) for i in range(0, len(every), words)]
 
 
