@@ -11,15 +11,15 @@ import jax
 import jax.numpy as jnp
 from harness import arguments, bar, finish, ratio, said
 
-from theodolite.core import compile_cache
+from theodolite.core import compile_cache, devices
 from theodolite.interpret.vision import gallery, models, optimize, parameterizations, transforms
 
-LAYER, CHANNELS, SIZE, STEPS = "fire9", 64, 128, 8
+LAYER, CHANNELS, SIZE, STEPS = "fire9", 64, 128, 32
 
 
 def segment(batch: int, network: models.Network):
     """A compiled segment of some steps on a batch, and what calls it."""
-    made = parameterizations.fourier(SIZE, batch)
+    made = gallery.copies(parameterizations.fourier(SIZE), batch)
     score = gallery.channels_score(network, LAYER, made, transforms.standard())
     config, key = optimize.Config(steps=STEPS, every=STEPS), jax.random.key(0)
     fixed = (network.params, jnp.arange(batch))
@@ -39,6 +39,7 @@ def main() -> None:
     options = arguments(__doc__ or "").parse_args()
     load = os.getloadavg()[0]
     compile_cache.enable()
+    devices.one_per_core()  # as the command does
     network = models.load("squeezenet")
     alone, together = segment(1, network), segment(gallery.BATCH, network)
     ones, batches = [], []

@@ -13,10 +13,10 @@ NET = network.of_function(lambda x: {"colours": jnp.concatenate([x, 1 - x[..., :
 
 def test_channels_in_batches_show_each_its_own():
     """Red, green and blue excite the channels of the same names, and the fourth wants no red."""
-    made = parameterizations.pixels(6, 3)
+    made = parameterizations.pixels(6)
     found = {}
     config = Config(steps=40, every=40, learning_rate=0.2)
-    for own, chunk in gallery.optimise_channels(NET, "colours", range(4), made, config, transforms.none()):
+    for own, chunk in gallery.optimise_channels(NET, "colours", range(4), made, config, transforms.none(), batch=3):
         found |= {c: picture.mean((0, 1)) for c, picture in zip(own, chunk.images, strict=False)}
     assert list(found) == [0, 1, 2, 3]
     for channel in range(3):

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -67,12 +68,11 @@ def soft_expert(c: ppo.Config) -> Agent:
     return normalise_obs(ppo.agent(c))
 
 
+SOFT = ppo.Config(rollout=100, minibatches=10, temperature=0.02, squash=True, hidden=(32, 32), learning_rate=1e-3)
 LEARNERS: dict[str, tuple[Callable, ppo.Config | trpo.Config]] = {
     "trpo": (trpo_expert, trpo.Config(rollout=100, hidden=(64, 64))),
-    "soft ppo": (
-        soft_expert,
-        ppo.Config(rollout=100, minibatches=10, temperature=0.02, squash=True, hidden=(32, 32), learning_rate=1e-3),
-    ),
+    "soft ppo": (soft_expert, SOFT),
+    "soft ppo, small rewards": (soft_expert, replace(SOFT, temperature=0.001)),
     "ppo": (ppo_expert, ppo.Config(rollout=32, epochs=10, minibatches=32)),
 }
 

@@ -61,10 +61,12 @@ def main(argv: list[str]) -> int:
     if (flags.objective is None) == (flags.gallery is None):
         raise UserError("say either --objective, such as channel:fire9:12, or --gallery and a layer.")
     _check(flags)
-    from theodolite.core import compile_cache
+    from theodolite.core import compile_cache, devices
     from theodolite.interpret.vision import models
 
     compile_cache.enable()
+    if flags.gallery:
+        devices.one_per_core()
     network = models.load(flags.model, flags.weights)
     if flags.mesh:
         return import_module("theodolite.commands.meshes").visualize(flags, network, flags.mesh)
@@ -82,7 +84,7 @@ def _check(flags: Flags) -> None:
         raise UserError("--parameterization rgba makes single pictures: leave --gallery out.")
 
 
-def parameterization(kind: Kind, size: int, batch: int = 1) -> Any:
+def parameterization(kind: Kind, size: int) -> Any:
     """The parameterisation of that name.
 
     Raises:
@@ -91,11 +93,11 @@ def parameterization(kind: Kind, size: int, batch: int = 1) -> Any:
     from theodolite.interpret.vision import parameterizations
 
     if kind == "maco":
-        return parameterizations.maco(parameterizations.magnitudes(_photographs(size), size), size, batch)
+        return parameterizations.maco(parameterizations.magnitudes(_photographs(size), size), size)
     makers = {"fourier": parameterizations.fourier, "pixels": parameterizations.pixels,
               "laplacian": parameterizations.laplacian, "cppn": parameterizations.cppn,
               "rgba": parameterizations.rgba}  # fmt: skip
-    return makers[kind](size, batch)
+    return makers[kind](size)
 
 
 def _photographs(size: int) -> Any:
@@ -158,11 +160,11 @@ def _gallery(flags: Flags, network: Any) -> int:
     which = [network.channel(layer, c) for c in flags.channels] or list(range(network.channels[layer]))
     size, steps = flags.size or 128, flags.steps or 128
     batch = min(flags.batch, len(which))
-    made = parameterization(flags.parameterization, size, batch)
+    made = parameterization(flags.parameterization, size)
     changed = transforms.standard() if flags.transforms else transforms.none()
     found = [images.read(name, as_rgb=True) for name in images.photos() if name not in images.GREY]
     crops = gallery.best_crops(network, layer, found)
-    chunks = gallery.optimise_channels(network, layer, which, made, _config(flags, steps), changed, flags.seed)
+    chunks = gallery.optimise_channels(network, layer, which, made, _config(flags, steps), changed, flags.seed, batch)
     entries, out = [], Path(flags.out)
     for own, chunk in shown(f"{layer} of {network.name}", chunks, steps * -(-len(which) // batch)):
         if chunk.step == steps:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from theodolite.claims import experts
 from theodolite.claims.an17.gail_classic import copies, each_seed, test_returns
 from theodolite.claims.experts import Expert, Recipe, expert
 from theodolite.control import ppo
@@ -25,8 +26,6 @@ from theodolite.intent.learned_reward import LearnedReward, Seen
 
 NUM_ENVS, TEST_EPISODES, EXPERT_EPISODES, HORIZON = 20, 20, 50, 100
 LEARNER = ppo.Config(rollout=HORIZON, minibatches=10, learning_rate=1e-3, discount=0.99, squash=True, hidden=(32, 32))
-EXPERT_TEMPERATURE = 0.02
-"""Of the expert and of the oracle; a learned reward is in units of entropy and has temperature 1."""
 MEMORY = 300_000
 """Transitions that the long memory holds: every one of the quick size, half of the full one's."""
 GRID = 15
@@ -38,28 +37,30 @@ class World(NamedTuple):
 
     train: str
     test: str
+    expert: str
+    """Whose temperature the oracle shares: it fits the size of the rewards, a good swimmer's being 0.02 a step. A
+    learned reward is in units of entropy and has temperature 1."""
 
 
 WORLDS = {
-    "maze": World("PointMaze-WayLeft-v1", "PointMaze-WayRight-v1"),
-    "swimmer": World("LinkSwimmer-v0", "LinkSwimmer-SwappedDrag-v0"),
+    "maze": World("PointMaze-WayLeft-v1", "PointMaze-WayRight-v1", "soft ppo"),
+    "swimmer": World("LinkSwimmer-v0", "LinkSwimmer-SwappedDrag-v0", "soft ppo, small rewards"),
 }
 
 
 class Budget(NamedTuple):
-    """What a size buys."""
+    """What a size buys in one pair of worlds."""
 
     seeds: int
     iterations: int
     """Of learning in the first world, and again in the second."""
     expert_iterations: int
-    worlds: tuple[str, ...]
 
 
-BUDGETS: dict[Size, Budget] = {
-    "smoke": Budget(2, 1, 30, ("maze",)),
-    "quick": Budget(10, 150, 150, ("maze", "swimmer")),
-    "full": Budget(20, 300, 200, ("maze", "swimmer")),
+BUDGETS: dict[Size, dict[str, Budget]] = {
+    "smoke": {"maze": Budget(2, 1, 30)},
+    "quick": {"maze": Budget(10, 150, 150), "swimmer": Budget(10, 75, 75)},
+    "full": {"maze": Budget(20, 300, 200), "swimmer": Budget(20, 100, 100)},
 }
 Recipes = dict[str, tuple[Callable[[PyTree], Agent], PyTree]]
 
@@ -87,7 +88,7 @@ METHODS: Recipes = {
 
 def the_expert(world: World, iterations: int) -> Expert:
     """PPO with the price of entropy that soft IRL assumes, on the true reward of the first world."""
-    return expert(Recipe(world.train, "soft ppo", iterations, NUM_ENVS, EXPERT_EPISODES))
+    return expert(Recipe(world.train, world.expert, iterations, NUM_ENVS, EXPERT_EPISODES))
 
 
 def last_state(build: Callable, config: PyTree, envs: JaxEnvs, seeds: int, iterations: int, stacked: bool) -> PyTree:
@@ -140,8 +141,9 @@ def transfer(arm: str, name: str, seeds: tuple[int, ...], budget: Budget) -> lis
 
 def oracle(name: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
     """A policy trained on the true reward of the second world."""
-    envs = copies(WORLDS[name].test, NUM_ENVS)
-    config = replace(LEARNER, temperature=EXPERT_TEMPERATURE)
+    world = WORLDS[name]
+    envs = copies(world.test, NUM_ENVS)
+    config = replace(LEARNER, temperature=experts.LEARNERS[world.expert][1].temperature)
     states = last_state(soft, config, envs, len(seeds), budget.iterations, stacked=False)
     returns = test_returns(envs._replace(num_envs=TEST_EPISODES), modes(soft, config), states, seeds)
     return [row("true reward", name, s, transfer_return=r) for s, r in zip(seeds, returns, strict=True)]
@@ -164,10 +166,9 @@ def reward_maps(reward: LearnedReward) -> list[dict]:
 
 def transfer_jobs(size: Size, seeds: int | None) -> list[Job]:
     """Every method and the oracle in every world."""
-    budget = BUDGETS[size]
-    who = tuple(range(seeds or budget.seeds))
     jobs = []
-    for name in budget.worlds:
+    for name, budget in BUDGETS[size].items():
+        who = tuple(range(seeds or budget.seeds))
         arms = list(METHODS)[: 1 if size == "smoke" else None]
         jobs += [Job(a, name, who, partial(transfer, a, name, who, budget), cost=100) for a in arms]
         jobs.append(Job("true reward", name, who, partial(oracle, name, who, budget), cost=50))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from theodolite.core import devices
 from theodolite.core.arrays import PRNGKey, Scalar
 from theodolite.interpret.vision import images
 from theodolite.interpret.vision.network import Network
@@ -22,7 +23,7 @@ from theodolite.interpret.vision.parameterizations import Parameterization
 from theodolite.interpret.vision.transforms import Transform, standard
 
 BATCH = 16
-"""Pictures of one batch: more are no faster on a CPU and take memory."""
+"""Pictures of one batch, divided among the devices: more are no faster on a CPU and take memory."""
 CROP = 3
 """A crop's side is the photograph's shorter side over this."""
 
@@ -35,13 +36,30 @@ class Entry(NamedTuple):
     crops: list[Float[np.ndarray, "h w 3"]]
 
 
-def channels_score(network: Network, layer: str, parameterization: Parameterization, transform: Transform) -> Score:
-    """Of (the network's parameters, channels [B]): each picture of the batch excites its own."""
+def copies(parameterization: Parameterization, batch: int) -> Parameterization:
+    """Pictures that are parameterised like one, every one with parameters of its own: axis 0 of all leaves."""
+
+    def init(key: PRNGKey) -> PyTree:
+        return jax.vmap(parameterization.init)(jax.random.split(key, batch))
+
+    def apply(params: PyTree) -> Float[Array, "B H W C"]:
+        return jax.vmap(parameterization.apply)(params)[:, 0]
+
+    return Parameterization(init, apply, parameterization.text)
+
+
+def channels_score(network: Network, layer: str, pictures: Parameterization, transform: Transform) -> Score:
+    """Of (the network's parameters, channels [B]): each of `copies` excites its own, some on each device."""
+
+    def excite(weights: PyTree, params: PyTree, which: Array, keys: Array) -> Float[Array, " B"]:
+        changed = jax.vmap(lambda key, image: transform(key, image[None])[0])(keys, pictures.apply(params))
+        seen = network.apply(weights, changed[..., :3])[layer]
+        return seen.mean((1, 2))[jnp.arange(len(which)), which]
 
     def score(fixed: PyTree, params: PyTree, key: PRNGKey, memory: PyTree) -> tuple[Scalar, PyTree]:
         weights, which = fixed
-        seen = network.apply(weights, transform(key, parameterization.apply(params))[..., :3])[layer]
-        return seen.mean((1, 2))[jnp.arange(len(which)), which].sum(), memory
+        keys = jax.random.split(key, len(which))
+        return devices.spread(excite, weights, params, which, keys).sum(), memory
 
     return score
 
@@ -54,18 +72,21 @@ def optimise_channels(
     config: Config | None = None,
     transform: Transform | None = None,
     seed: int = 0,
+    batch: int = BATCH,
 ) -> Iterator[tuple[list[int], Chunk]]:
-    """Pictures of channels in batches of the parameterisation's size; after each chunk, whose they are and how far.
+    """Pictures of channels, `batch` at once, each made as the parameterisation of one picture says.
 
-    The last batch is filled up with its own first channel, so that one program serves all.
+    Yields, after each chunk, whose pictures they are and how far they have come. The last batch is filled up with its
+    own first channel, so that one program serves all. `devices.one_per_core()` beforehand makes it faster on a CPU.
     """
-    score = channels_score(network, layer, parameterization, transform or standard())
-    batch = jax.eval_shape(lambda key: parameterization.apply(parameterization.init(key)), jax.random.key(0)).shape[0]
+    batch = min(batch, len(channels))
+    pictures = copies(parameterization, batch)
+    score = channels_score(network, layer, pictures, transform or standard())
     for start in range(0, len(channels), batch):
         own = list(channels[start : start + batch])
         filled = jnp.array(own + own[:1] * (batch - len(own)))
         key = jax.random.fold_in(jax.random.key(seed), start)
-        for chunk in ascend(config or Config(), score, parameterization, (network.params, filled), key):
+        for chunk in ascend(config or Config(), score, pictures, (network.params, filled), key):
             yield own, chunk
 
 
