@@ -3,10 +3,25 @@
 from math import inf
 from typing import Any
 
-from theodolite.claims.an51.distributional_arms import DEEP, PLAIN, STUDY, jobs
+from theodolite.claims.an51 import distributional_rooms as four_rooms
+from theodolite.claims.an51.distributional_arms import DEEP, PLAIN, STUDY
+from theodolite.claims.an51.distributional_arms import jobs as deep_jobs
 from theodolite.claims.an51.distributional_exact import CASES, RULES
-from theodolite.control import dqn
-from theodolite.core.claim import Claim, Expectation, Item, Paper, at_least, at_most, better, close
+from theodolite.claims.an51.distributional_figure import figure
+from theodolite.control import dqn, representation
+from theodolite.core.claim import (
+    Claim,
+    Expectation,
+    Item,
+    Job,
+    Paper,
+    Size,
+    at_least,
+    at_most,
+    better,
+    close,
+    lower,
+)
 
 LYLE = Paper(
     "A Comparative Analysis of Expected and Distributional Reinforcement Learning", "Lyle, Castro and Bellemare", 2019,
@@ -20,6 +35,10 @@ QUANTILES = Paper(
 )  # fmt: skip
 FOURIER = tuple(f"{task}, Fourier/{order}" for task, orders in (("CartPole", (1, 2, 3, 4)), ("Acrobot", (1, 2)))
                 for order in orders)  # fmt: skip
+ROOMS: dict[str, Any] = {
+    "arms": four_rooms.KINDS, "cases": tuple(four_rooms.case_of(w) for w in (4, 8, 16, 32)), "scope": "scaled-down",
+    "level": "number of features",
+}  # fmt: skip
 AREA: dict[str, Any] = {"metric": "area", "unit": "mean score while learning, 1 is solved"}
 
 
@@ -121,6 +140,45 @@ CLAIMS = (
         **AREA,
     ),
     Claim(
+        id="adversarial-features",
+        text="Features fitted to adversarial value functions leave out less of unseen ones than features fitted to as "
+        "many random policies, and these less than features fitted to the optimal value alone.",
+        metric="left_out",
+        statistic="iqm",
+        higher_is_better=False,
+        unit="share of an unseen value's variance that is not linear in the features",
+        where="figure 3",
+        expect=(
+            lower("adversarial", than="random policies", by=0.02, cases=("*",), each=True),
+            lower("random policies", than="optimal value", by=0.02, cases=("*",), each=True),
+        ),
+        **ROOMS,
+    ),
+    Claim(
+        id="adversarial-control",
+        text="SARSA on frozen features earns the most on those fitted to adversarial values, then random policies', "
+        "then the optimal value alone.",
+        metric="control",
+        unit="share of the optimal return",
+        where="figure 5",
+        expect=(
+            better("adversarial", than="random policies", by=0.02, cases=("*",), each=True),
+            better("random policies", than="optimal value", by=0.02, cases=("*",), each=True),
+        ),
+        **ROOMS,
+    ),
+    Claim(
+        id="rank",
+        text="Features that serve a distribution have a higher effective rank than those that serve its mean.",
+        source="newsletter",
+        scope="scaled-down",
+        metric="rank",
+        arms=STUDY,
+        cases=DEEP,
+        unit="effective rank of the features, out of 64",
+        expect=tuple(better(arm, than="DQN", by=1.0, each=True) for arm in ("C51", "QR-DQN", "auxiliary")),
+    ),
+    Claim(
         id="values-stay-possible",
         text="No arm ends up with values that exceed ten times what the largest reward, paid for ever, is worth.",
         source="newsletter",
@@ -135,15 +193,22 @@ CLAIMS = (
     ),
 )
 
+
+def jobs(size: Size, seeds: int | None) -> list[Job]:
+    """The exact part, the arms on networks and Fourier features, and the four rooms."""
+    return [*deep_jobs(size, seeds), *four_rooms.jobs(size, seeds)]
+
+
 ITEM = Item(
     name="distributional",
     edition="an51",
     module=__name__,
     title="Expected and distributional reinforcement learning",
     category="Deep learning",
-    papers=(LYLE, QUANTILES, FEDUS, dqn.PAPER),
+    papers=(LYLE, QUANTILES, FEDUS, representation.PAPER, dqn.PAPER),
     claims=CLAIMS,
     jobs=jobs,
+    figure=figure,
     summary="Learning the distribution of the return helps although acting uses only its mean. In tables and with "
     "linear features it provably changes nothing, so what helps must be what it does to a network's features. The "
     "newsletter asks whether the gain goes when every quantile gets a network of its own: here is the answer.",
@@ -156,6 +221,9 @@ ITEM = Item(
         "The loss of quantiles sums over them; Adam makes the scale of the gradient irrelevant to the step.",
         "Rewards are divided by ten, so that all losses work on errors of the same order.",
         "Small networks have as many parameters together as the shared one.",
+        "Four rooms without chance; arriving at the goal pays 1 and ends the episode. All kinds of features but the "
+        "proto-values are learned by the same network; SARSA's step is chosen for each kind on a seed of its own.",
+        "The optimal value is one target, horizons are ten, quantiles 51, the others 200 at size quick.",
         "MinAtar's games are ours, without sticky actions, and run at full size only.",
     ),
 )

@@ -1,5 +1,6 @@
 """The runs behind the claims of distributional: every arm on every task, from the same keys, as curves and returns."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -7,10 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from theodolite.claims.an51 import distributional_exact as exact
 from theodolite.claims.an51.distributional_heads import Arm, arms, make
-from theodolite.control import dqn
+from theodolite.control import diagnosis, dqn
+from theodolite.core import replay
 from theodolite.core.agent import Agent
 from theodolite.core.claim import Job, Row, Size, row
 from theodolite.core.env import Box, Discrete, Env, JaxEnvs
@@ -29,7 +32,7 @@ GAMES = replace(
     epsilon_steps=100_000, hidden=(128,),
 )  # fmt: skip
 """For MinAtar: 16 channels of 3 x 3 and a dense layer of 128."""
-NUM_ENVS, CHECKPOINTS, TESTS = 8, 20, 32
+NUM_ENVS, CHECKPOINTS, TESTS, PROBED = 8, 20, 32, 512
 TRIAL_SEED = 1_000
 """Learning rates are chosen on seeds from here on."""
 
@@ -122,12 +125,27 @@ def copies(task: str, order: int = 0) -> JaxEnvs:
 
 
 class Learnt(NamedTuple):
-    """Steps at checkpoints [C], returns at them [S, C], returns in the end [S], the largest excess of values [S]."""
+    """Steps at checkpoints [C], returns at them [S, C], and per seed: return in the end, largest excess, rank."""
 
     steps: np.ndarray
     returns: np.ndarray
     final: np.ndarray
     excess: np.ndarray
+    rank: np.ndarray
+
+
+def feature_rank(state: dqn.State) -> Array:
+    """Effective rank of the features on states from replay, the mean over trunks; inputs where no layer makes any."""
+    rows = state.replay.rows.obs
+    where = jnp.arange(PROBED) * (replay.held(state.replay) // PROBED)
+    obs, torso = replay.taken(rows, where), state.learner.net.torso
+    trunks = [torso] if state.learner.net.advantage.bias.ndim == 1 else list(_unstacked(torso))
+    return jnp.stack([diagnosis.effective_rank(t(obs)) for t in trunks]).mean()
+
+
+def _unstacked(tree: Any) -> Iterator[Any]:
+    for i in range(jax.tree.leaves(tree)[0].shape[0]):
+        yield jax.tree.map(lambda x, i=i: x[i], tree)
 
 
 def learn(arm: Arm, envs: JaxEnvs, steps: int, seed: int, seeds: int) -> Learnt:
@@ -147,7 +165,8 @@ def learn(arm: Arm, envs: JaxEnvs, steps: int, seed: int, seeds: int) -> Learnt:
 
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed + 2_000)))(jnp.arange(seeds))
     final = jax.jit(lambda states: jax.lax.map(lambda pair: score(*pair), (states, keys)))(chunk.carry.agent)
-    return Learnt(np.asarray(at), np.stack(curve, 1), np.asarray(final), np.stack(excess, 1).max(1))
+    ranks = jax.jit(lambda states: jax.lax.map(feature_rank, states))(chunk.carry.agent)
+    return Learnt(np.asarray(at), np.stack(curve, 1), np.asarray(final), np.stack(excess, 1).max(1), np.asarray(ranks))
 
 
 def scaled(task: str, returns: np.ndarray) -> np.ndarray:
@@ -184,7 +203,7 @@ def study(name: str, task: str, case: str, order: int, steps: int, seeds: tuple[
     areas, finals = scaled(task, found.returns), scaled(task, found.final)
     return [
         row(name, case, seed, {"return": (found.steps, found.returns[i])}, area=areas[i].mean(), final=finals[i],
-            final_return=found.final[i], excess=found.excess[i], learning_rate=arm[0].learning_rate)
+            final_return=found.final[i], excess=found.excess[i], rank=found.rank[i], learning_rate=arm[0].learning_rate)
         for i, seed in enumerate(seeds)
     ]  # fmt: skip
 
