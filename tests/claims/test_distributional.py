@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from theodolite.claims.an51 import distributional, distributional_arms, distributional_exact, distributional_heads
+from theodolite.claims.an51 import (
+    distributional,
+    distributional_arms,
+    distributional_exact,
+    distributional_heads,
+    distributional_rooms,
+)
 from theodolite.control import heads
 from theodolite.control.heads import Target
 
@@ -56,10 +62,21 @@ def test_every_size_has_its_jobs_and_the_arms_of_the_claims_are_run():
     for size in ("smoke", "quick", "full"):
         names = [job.name for job in distributional.ITEM.jobs(size, None)]
         assert len(set(names)) == len(names) > 3
-    run = {(job.arm, job.case) for job in distributional.ITEM.jobs("quick", None)}
-    for claim in distributional.CLAIMS[1:]:
-        for case in set(claim.cases) - {"CartPole, Fourier/4"}:
-            assert {(arm, case) for arm in claim.arms} <= run
-    assert len(distributional.ITEM.jobs("quick", None)[-1].seeds) == 20
+    at_full_size_only = {"CartPole, Fourier/4", "four rooms/4", "four rooms/32"}
+    for size, left in (("quick", at_full_size_only), ("full", set())):
+        run = {(job.arm, job.case): len(job.seeds) for job in distributional.ITEM.jobs(size, None)}
+        for claim in distributional.CLAIMS[1:]:
+            assert {(arm, case) for case in set(claim.cases) - left for arm in claim.arms} <= set(run)
+        assert run["separate", "CartPole"] >= 20
+
+
+def test_the_features_of_every_kind_have_a_number_for_every_cell_and_a_picture():
+    budget = distributional_rooms.Budget(1, (4,), 3, 5, 200)
+    rows = distributional_rooms.study("adversarial", 4, "four rooms/4", (0, 1), budget)
+    assert [0 <= r["metrics"]["left_out"] <= 1 and 0 <= r["metrics"]["control"] <= 1 for r in rows] == [True, True]
+    assert len(rows[0]["curves"]) == 4 and len(rows[0]["curves"]["feature 0"][1]) == 104 and "curves" not in rows[1]
+
+
+def test_separate_networks_are_as_many_as_quantiles():
     shared = distributional_arms.arm_of("separate", "CartPole", distributional_arms.copies("CartPole"), False)
     assert shared[0].trunks == shared[0].atoms == 8
