@@ -59,8 +59,8 @@ class Budget(NamedTuple):
 
 BUDGETS: dict[Size, dict[str, Budget]] = {
     "smoke": {"maze": Budget(2, 1, 30)},
-    "quick": {"maze": Budget(10, 150, 150), "swimmer": Budget(10, 75, 75)},
-    "full": {"maze": Budget(20, 300, 200), "swimmer": Budget(20, 100, 100)},
+    "quick": {"maze": Budget(10, 150, 150), "swimmer": Budget(5, 75, 75)},
+    "full": {"maze": Budget(20, 300, 200), "swimmer": Budget(10, 100, 100)},
 }
 Recipes = dict[str, tuple[Callable[[PyTree], Agent], PyTree]]
 
@@ -130,7 +130,7 @@ def transfer(arm: str, name: str, seeds: tuple[int, ...], budget: Budget) -> lis
     if arm == "gail policy":
         again, moved, maps = imitated, test_returns(others, policy, states, seeds), [None] * len(seeds)
     else:
-        again, moved = (retrained(task, states.reward, seeds, budget.iterations) for task in world)
+        again, moved = (retrained(task, states.reward, seeds, budget.iterations) for task in (world.train, world.test))
         maps = reward_maps(states.reward) if name == "maze" else [None] * len(seeds)
     shares = shown.normalised(np.asarray(imitated, np.float64))
     return [
