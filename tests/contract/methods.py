@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from theodolite.control import dqn, ppo, trpo
+from theodolite.control import dqn, ppo, sac, td3, trpo
 from theodolite.core import demos
 from theodolite.core.agent import Agent
 from theodolite.core.drive import EPISODE_METRICS, step_keys
@@ -41,6 +41,8 @@ class Method(NamedTuple):
     config: Any
     metrics: set[str]
     envs: JaxEnvs = ENVS
+    mode_is_likeliest: bool = True
+    """Of a squashed Gaussian the mode is the median."""
 
 
 PPO = ppo.Config(rollout=ROLLOUT, epochs=2, minibatches=2, hidden=(8,))
@@ -53,6 +55,12 @@ DQN_WITH_ALL = replace(
     DQN, double=True, dueling=True, prioritised=True, head="categorical", support=(0.0, 10.0), atoms=6, horizons=2,
     act_by="mixture", trunks=2,
 )  # fmt: skip
+TD3 = td3.Config(
+    rollout=ROLLOUT, train_every=16, learning_starts=64, random_steps=64, replay=256, batch_size=8, hidden=(8,)
+)
+SAC = sac.Config(
+    rollout=ROLLOUT, train_every=16, learning_starts=64, random_steps=64, replay=256, batch_size=8, hidden=(8,)
+)
 GAIL = gail.Config(hidden=(8,))
 
 
@@ -84,6 +92,9 @@ METHODS = {
     "dqn with every option": Method(dqn.agent, DQN_WITH_ALL, {*dqn.METRICS}),
     "qr_dqn": Method(dqn.agent, replace(DQN, head="quantile", atoms=4), {*dqn.METRICS}),
     "trpo, continuous": Method(trpo.agent, TRPO, {*trpo.METRICS}, CONTINUOUS),
+    "td3": Method(td3.agent, TD3, {*td3.METRICS}, CONTINUOUS),
+    "ddpg": Method(td3.agent, replace(TD3, twin=False, policy_every=1, smoothing=0.0), {*td3.METRICS}, CONTINUOUS),
+    "sac": Method(sac.agent, SAC, {*sac.METRICS}, CONTINUOUS, mode_is_likeliest=False),
     "gail of ppo": Method(gail_with(ppo.agent), (GAIL, PPO, EXPERT), {*OF_GAIL}),
     "gail of trpo": Method(
         gail_with(trpo.agent),

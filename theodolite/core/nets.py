@@ -18,8 +18,8 @@ from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
 
 Initialiser = Callable[[PRNGKey, tuple[int, int]], Array]
-Activation = Literal["tanh", "relu"]
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+Activation = Literal["tanh", "relu", "sin"]
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sin": jnp.sin}
 
 
 def orthogonal(scale: float) -> Initialiser:
