@@ -153,7 +153,7 @@ TABLES = {
             "temperature_learning_rate": Field(0.1, (0.0,), continuous=True),
             "temperature": Field(0.1, (0.0,), continuous=True),
             "learn_temperature": Field(False, continuous=True),
-            "target_entropy": Field(0.5, continuous=True),
+            "target_entropy": Field(0.5, (math.inf,), continuous=True),
         },
     ),
     "gail": (
