@@ -10,6 +10,8 @@ from theodolite.core.results import read_json
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 """The published results of a checkout; an installed package has none."""
+VERDICTS = ("supported", "partly", "refuted", "undecided", "not judged", "not run")
+"""In the order in which they are counted."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def built_row(entry: Any, root: Path, item: Any = None) -> dict[str, Any]:
         if path.exists():
             verdict = read_json(path)
             kinds = [claim["verdict"] for claim in verdict["claims"]]
-            counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+            counts = {kind: kinds.count(kind) for kind in VERDICTS if kind in kinds}
             return {**about, "state": "run", "verdicts": counts, "size": size, "when": verdict.get("date")}
     return {**about, "state": "not run", "verdicts": {}, "size": None, "when": None}
 
