@@ -190,7 +190,7 @@ PROBE = td3.Config(
 
 @pytest.mark.parametrize("c", [PROBE, replace(PROBE, twin=False, policy_every=1, smoothing=0.0)], ids=["td3", "ddpg"])
 def test_probes(c):
-    """The best action is half the observation and earns 1: four of five seeds find it (20 of 20 when this was set)."""
+    """The best action is half the observation and earns 1: four of five seeds find it."""
     envs = make("theodolite/Probe-ActionGivenObservation-v0", num_envs=8, continuous=True)
     for chunk in train(td3.agent, c, envs, updates=300, every=300, seeds=5):
         s = chunk.carry.agent
