@@ -32,7 +32,8 @@ class Agent(NamedTuple):
 
     `act` and `mode` see observations with any leading axes. `mode` is the most likely action, used by evaluation.
     `log_prob(state, obs, action)` is the present policy's, in nats; imitation methods need it. `rollout` is the number
-    of steps that every environment contributes to a batch.
+    of steps that every environment contributes to a batch. With `options` it is shown which option is in force and
+    chooses pairs of option and action, as `theodolite.core.options` says; `init` gets the environment's own space.
     """
 
     init: Callable[[PRNGKey, Space], State]
@@ -41,6 +42,7 @@ class Agent(NamedTuple):
     mode: Callable[[State, Obs], Action]
     log_prob: Callable[[State, Obs, Action], Float[Array, "..."]]
     rollout: int
+    options: int = 0
 
 
 class Solver(NamedTuple):
@@ -51,3 +53,4 @@ class Solver(NamedTuple):
     step: Callable[[State, PRNGKey], tuple[State, Metrics]]
     mode: Callable[[State, Obs], Action]
     log_prob: Callable[[State, Obs, Action], Float[Array, "..."]]
+    options: int = 0
