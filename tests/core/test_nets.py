@@ -155,7 +155,7 @@ def test_the_gradient_of_a_wide_layer_reads_no_columns():
 
 
 def test_features_of_an_image_are_those_of_a_convolution_by_loops(key):
-    net, count = nets.torso(key, (5, 4, 2), (7,), channels=3, hidden=nets.glorot(1.0))
+    net, count = nets.torso(key, Box((5, 4, 2)), (7,), channels=3, hidden=nets.glorot(1.0))
     image = np.random.default_rng(0).integers(0, 2, (6, 5, 4, 2)).astype(np.uint8)
     weight = np.asarray(net.conv.weight).reshape(3, 3, 2, 3)
     slow = np.zeros((6, 3, 2, 3))

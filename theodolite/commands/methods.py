@@ -88,6 +88,18 @@ METHODS: dict[str, Method] = {
         preset="QR_DQN",
         fixed=("head", "loss", "support"),
     ),
+    "a2oc": Method(
+        "advantage option-critic: options learned by a deep network, averse to surprise with --psi; actions are choices",
+        "theodolite.safety.a2oc",
+        lambda module, p: module.agent(p.config),
+    ),
+    "a2c": Method(
+        "the same without options, which is advantage actor-critic",
+        "theodolite.safety.a2oc",
+        lambda module, p: module.agent(p.config),
+        preset="FLAT",
+        fixed=("num_options", "epsilon", "deliberation_cost", "margin"),
+    ),
     "bc": Method(
         "behavioural cloning",
         "theodolite.intent.bc",
