@@ -217,7 +217,7 @@ class Recipe:
 
         if self.normalise_reward:
             agent = normalise.normalise_reward(agent, config.discount)
-        if self.normalise_obs:
+        if self.normalise_obs and self.space.obs.dtype != "uint8":  # networks scale bytes themselves
             initial = None if expert is None else normalise.moments_of(expert.obs, expert.count)
             agent = normalise.normalise_obs(agent, initial)
         return agent
