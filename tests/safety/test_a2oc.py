@@ -201,6 +201,7 @@ def test_one_option_without_cost_is_a2c_by_a_slow_loop():
     c = replace(a2oc.FLAT, hidden=(), discount=0.9)
     s, b = tabular(c)
     b = jax.tree.map(lambda x: x[:5, :2], b)
+    b = b._replace(truncated=b.truncated.at[2, 1].set(True) & ~b.terminated)
     assert b.terminated.any() and b.truncated.any()
     after, metrics = jax.jit(partial(a2oc.update, c))(s, b, jax.random.key(0))
     slow = a2c_step(c, s.net, b)

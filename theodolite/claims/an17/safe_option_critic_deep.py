@@ -1,0 +1,113 @@
+"""Safe options with a deep network: CartPole and a game of MinAtar, in which one kind of reward is noisy."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from theodolite.core.agent import Agent, State
+from theodolite.core.arrays import PRNGKey
+from theodolite.core.claim import Job, Row, Size, row
+from theodolite.core.drive import step_keys
+from theodolite.core.env import JaxEnvs, auto_reset
+from theodolite.core.normalise import normalise_obs
+from theodolite.core.options import remembering
+from theodolite.core.train import train
+from theodolite.envs import noisy
+from theodolite.safety import a2oc
+
+DEEP, A2C = "A2OC", "A2C"
+PRINTED, RELEASED, CRITIC = "A2OC, start as printed", "A2OC, all as released", "A2OC, critic"
+RULES: dict[str, dict[str, Any]] = {
+    PRINTED: {"through": "actor", "scope": "start", "cap": a2oc.UNCAPPED},
+    RELEASED: {"through": "actor", "detach": False, "cap": a2oc.UNCAPPED},
+    CRITIC: {},
+}
+ROOT, TRIALS = 1_709_045, 1_000
+"""Where the seeds' randomness comes from, and where that of the trials came from that settled settings and margins."""
+TESTS = 64
+"""Episodes that a trained agent plays."""
+
+
+class Game(NamedTuple):
+    """A noisy task, and how it is learned."""
+
+    make: Callable[..., noisy.Noisy]
+    config: a2oc.Config
+    psis: tuple[float, ...]
+    num_envs: int
+    wrap: Callable[[Agent], Agent] = lambda agent: agent
+
+
+GAMES = {
+    "noisy CartPole": Game(noisy.cartpole, a2oc.Config(learning_rate=5e-3, hidden=(64,), deliberation_cost=0.001, cap=1.0), (0.02, 0.05, 0.2), 32,
+                           normalise_obs),
+    "noisy Space Invaders": Game(noisy.space_invaders, a2oc.Config(), (0.05, 0.5), 32),
+}  # fmt: skip
+BUDGETS: dict[Size, dict[str, tuple[int, int]]] = {
+    "smoke": {"noisy CartPole": (2, 2_048)},
+    "quick": {"noisy CartPole": (10, 300_000)},
+    "full": {"noisy CartPole": (20, 300_000), "noisy Space Invaders": (5, 600_000)},
+}
+"""Seeds and steps."""
+
+
+def config_of(game: Game, arm: str, psi: float) -> a2oc.Config:
+    """The game's learner under an arm's rule."""
+    if arm == A2C:
+        return replace(game.config, num_options=1, deliberation_cost=0.0)
+    return replace(game.config, psi=psi, **RULES[arm]) if arm in RULES else game.config
+
+
+def deep(name: str, arm: str, psi: float, seeds: tuple[int, ...], steps: int, root: int = ROOT) -> list[Row]:
+    """Train, then play without noise and count where there would have been some."""
+    game = GAMES[name]
+    task, c = game.make(), config_of(game, arm, psi)
+    envs = JaxEnvs(name, auto_reset(task.env), game.num_envs)
+
+    def make(c: a2oc.Config) -> Agent:
+        return game.wrap(a2oc.agent(c))
+
+    updates = max(1, steps // (c.rollout * game.num_envs))
+    for chunk in train(make, c, envs, updates=updates, every=updates, seed=root, seeds=len(seeds)):
+        states, seen = chunk.carry.agent, chunk.metrics
+    keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(root + 1)))(jnp.array(seeds))
+    quiet = game.make(scale=0.0)
+    play = jax.jit(lambda both: played(make(c), quiet, *both))
+    total, hazards = (np.asarray(x, float) for x in jax.lax.map(play, (states, keys)))
+    late = slice(-max(1, updates // 10), None)
+    return [
+        row(arm, f"{name}/{psi:g}", seed, deep_return=total[i].mean(), deep_hazards=hazards[i].mean(),
+            deep_deviation=np.sqrt(total[i].var() + task.scale**2 * hazards[i].mean()),
+            switches=np.asarray(seen["switches"])[i, late].mean(), ending=np.asarray(seen["ending"])[i, late].mean(),
+            option_entropy=np.asarray(seen["option_entropy"])[i, late].mean())
+        for i, seed in enumerate(seeds)
+    ]  # fmt: skip
+
+
+def played(agent: Agent, task: noisy.Noisy, state: State, key: PRNGKey) -> tuple[Array, Array]:
+    """Return without noise, and noisy steps, of one episode in each of many copies; actions are drawn."""
+    env = remembering(task.env, agent.options)
+    reset_key, play_key = jax.random.split(key)
+    world, obs = jax.vmap(env.reset)(jax.random.split(reset_key, TESTS))
+
+    def going(carry: tuple) -> Array:
+        return carry[3].any()
+
+    def one(carry: tuple) -> tuple:
+        t, world, obs, alive, total, hazards = carry
+        act_key, env_key = step_keys(play_key, t)
+        action, _ = agent.act(state, obs, act_key)
+        world, out = jax.vmap(env.step)(jax.random.split(env_key, TESTS), world, action)
+        met = jax.vmap(task.where)(out)
+        total, hazards = total + jnp.where(alive, out.reward, 0), hazards + jnp.where(alive & met, 1.0, 0.0)
+        return t + 1, world, out.obs, alive & ~out.terminated & ~out.truncated, total, hazards
+
+    nothing = jnp.zeros(TESTS)
+    first = (jnp.int32(0), world, obs, jnp.ones(TESTS, bool), nothing, nothing)
+    return jax.lax.while_loop(going, one, first)[-2:]
