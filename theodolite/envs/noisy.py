@@ -41,7 +41,7 @@ def noisy(env: Env, where: Where, scale: Scalar, pay: Scalar = 1.0) -> Env:
     return env._replace(step=step)
 
 
-def cartpole(scale: float = 1.0, edge: float = 0.0, limit: int = 500) -> Noisy:
+def cartpole(scale: float = 0.3, edge: float = 0.0, limit: int = 500) -> Noisy:
     """A step pays 1/20, so that values stay small. Carts start within 0.05 of the middle, where the noise begins."""
 
     def right(out: Step) -> Bool[Array, ""]:

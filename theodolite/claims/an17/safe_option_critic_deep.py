@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from theodolite.core.agent import Agent, State
 from theodolite.core.arrays import PRNGKey
-from theodolite.core.claim import Job, Row, Size, row
+from theodolite.core.claim import Claim, Job, Row, Size, better, lower, row
 from theodolite.core.drive import step_keys
 from theodolite.core.env import JaxEnvs, auto_reset
 from theodolite.core.normalise import normalise_obs
@@ -35,24 +35,26 @@ TESTS = 64
 
 
 class Game(NamedTuple):
-    """A noisy task, and how it is learned."""
+    """A noisy task, and how it is learned; `pay` is the pay of one step or hit, noise apart."""
 
     make: Callable[..., noisy.Noisy]
     config: a2oc.Config
     psis: tuple[float, ...]
     num_envs: int
+    pay: float
     wrap: Callable[[Agent], Agent] = lambda agent: agent
 
 
+POLE, GAME = "noisy CartPole", "noisy Space Invaders"
 GAMES = {
-    "noisy CartPole": Game(noisy.cartpole, a2oc.Config(learning_rate=5e-3, hidden=(64,), deliberation_cost=0.001, cap=1.0), (0.02, 0.05, 0.2), 32,
-                           normalise_obs),
-    "noisy Space Invaders": Game(noisy.space_invaders, a2oc.Config(), (0.05, 0.5), 32),
+    POLE: Game(noisy.cartpole, a2oc.Config(hidden=(64,), deliberation_cost=0.001, cap=1.0), (0.1, 0.3, 1.0), 32, 0.05,
+                    normalise_obs),
+    GAME: Game(noisy.space_invaders, a2oc.Config(), (0.05, 0.5), 32, 1.0),
 }  # fmt: skip
 BUDGETS: dict[Size, dict[str, tuple[int, int]]] = {
-    "smoke": {"noisy CartPole": (2, 2_048)},
-    "quick": {"noisy CartPole": (10, 300_000)},
-    "full": {"noisy CartPole": (20, 300_000), "noisy Space Invaders": (5, 600_000)},
+    "smoke": {POLE: (2, 2_048)},
+    "quick": {POLE: (12, 400_000)},
+    "full": {POLE: (24, 400_000), GAME: (5, 600_000)},
 }
 """Seeds and steps."""
 
@@ -83,7 +85,7 @@ def deep(name: str, arm: str, psi: float, seeds: tuple[int, ...], steps: int, ro
     late = slice(-max(1, updates // 10), None)
     return [
         row(arm, f"{name}/{psi:g}", seed, deep_return=total[i].mean(), deep_hazards=hazards[i].mean(),
-            deep_deviation=np.sqrt(total[i].var() + task.scale**2 * hazards[i].mean()),
+            noisy_share=game.pay * hazards[i].sum() / max(total[i].sum(), 1e-9), deep_deviation=np.sqrt(total[i].var() + task.scale**2 * hazards[i].mean()),
             switches=np.asarray(seen["switches"])[i, late].mean(), ending=np.asarray(seen["ending"])[i, late].mean(),
             option_entropy=np.asarray(seen["option_entropy"])[i, late].mean())
         for i, seed in enumerate(seeds)
@@ -111,3 +113,54 @@ def played(agent: Agent, task: noisy.Noisy, state: State, key: PRNGKey) -> tuple
     nothing = jnp.zeros(TESTS)
     first = (jnp.int32(0), world, obs, jnp.ones(TESTS, bool), nothing, nothing)
     return jax.lax.while_loop(going, one, first)[-2:]
+
+
+def neutral(name: str, arm: str, psis: tuple[float, ...], seeds: tuple[int, ...], steps: int) -> list[Row]:
+    """An arm without penalty, which is the same at every ψ."""
+    rows = deep(name, arm, psis[0], seeds, steps)
+    return [{**r, "case": f"{name}/{psi:g}"} for psi in psis for r in rows]
+
+
+def jobs(size: Size, seeds: int | None) -> list[Job]:
+    """One job per game, rule and ψ."""
+    found = []
+    for name, (num, steps) in BUDGETS[size].items():
+        who, psis = tuple(range(min(seeds or num, num))), GAMES[name].psis
+        shown = psis[:1] if size == "smoke" else psis
+        cost = 10 if name == POLE else 60
+        found += [Job(arm, name, who, partial(neutral, name, arm, shown, who, steps), cost) for arm in (DEEP, A2C)]
+        found += [Job(arm, f"{name}/{psi:g}", who, partial(deep, name, arm, psi, who, steps), cost)
+                  for arm in RULES for psi in shown]  # fmt: skip
+    return found
+
+
+CASES = {name: tuple(f"{name}/{psi:g}" for psi in game.psis) for name, game in GAMES.items()}
+ARMS = (DEEP, A2C, PRINTED, RELEASED, CRITIC)
+
+
+def _claims(name: str, psi: float, id: str, what: str, scope: Any, slack: float) -> list[Claim]:
+    """The bar for one task: less noise and spread at an equal return through the critic; what is said of the released."""
+    at = (f"{name}/{psi:g}",)
+    same: dict[str, Any] = {"arms": ARMS, "cases": CASES[name], "level": "ψ", "statistic": "mean", "scope": scope}
+    noise = {"metric": "noisy_share", "unit": "share of the pay that is noisy", "higher_is_better": False}
+    spread = {"metric": "deep_deviation", "unit": "standard deviation of the return", "higher_is_better": False}
+    paid = {"metric": "deep_return", "unit": "mean return without noise"}
+    return [
+        Claim(id=f"{id}-visits", source="newsletter", expect=(lower(CRITIC, than=DEEP, by=0.1, cases=at),),
+              text=f"{what}: the penalty in the critic makes at least 0.1 less of the pay noisy.", **noise, **same),
+        Claim(id=f"{id}-spread", source="newsletter", expect=(lower(CRITIC, than=DEEP, by=0.5, cases=at),),
+              text=f"{what}: it makes the standard deviation of the return smaller by at least 0.5.", **spread, **same),
+        Claim(id=f"{id}-return", source="newsletter", expect=(better(CRITIC, than=DEEP, by=-slack, cases=at),),
+              text=f"{what}: it costs at most {slack:g} of return.", **paid, **same),
+        Claim(id=f"{id}-released", text=f"{what}: as released, safe options return more than plain ones and than A2C.",
+              expect=(better(RELEASED, than=DEEP, cases=at), better(RELEASED, than=A2C, cases=at)), **paid, **same),
+        Claim(id=f"{id}-released-visits", expect=(lower(RELEASED, than=DEEP, by=0.1, cases=at),),
+              text=f"{what}: as released, the penalty makes at least 0.1 less of the pay noisy.", **noise, **same),
+    ]  # fmt: skip
+
+
+CLAIMS = (
+    *_claims(POLE, 0.3, "deep", "A2OC on a CartPole whose right half pays with noise", "substitute", 1.25),
+    *_claims(GAME, 0.5, "game", "A2OC on Space Invaders, with noise on what is hit from the left half", "substitute", 1.0),
+)
+"""Margins were settled on the seeds of the trials, before any run of those that are reported."""
