@@ -17,6 +17,7 @@ from theodolite.core.normalise import normalise_obs, normalise_reward
 from theodolite.core.train import run_keys, update_keys
 from theodolite.envs.registry import make
 from theodolite.intent import airl, apprenticeship, gail, gan_gcl
+from theodolite.safety import a2oc
 
 ENVS = make("CartPole-v1", num_envs=4, max_episode_steps=14)
 CONTINUOUS = make("Pendulum-v1", num_envs=4, max_episode_steps=9)
@@ -53,6 +54,7 @@ DQN_WITH_ALL = replace(
     DQN, double=True, dueling=True, prioritised=True, head="categorical", support=(0.0, 10.0), atoms=6, horizons=2,
     act_by="mixture", trunks=2,
 )  # fmt: skip
+A2OC = a2oc.Config(rollout=ROLLOUT, num_options=3, psi=0.1, hidden=(8,))
 GAIL = gail.Config(hidden=(8,))
 
 
@@ -83,6 +85,8 @@ METHODS = {
     "dqn": Method(dqn.agent, DQN, {*dqn.METRICS}),
     "dqn with every option": Method(dqn.agent, DQN_WITH_ALL, {*dqn.METRICS}),
     "qr_dqn": Method(dqn.agent, replace(DQN, head="quantile", atoms=4), {*dqn.METRICS}),
+    "a2oc": Method(a2oc.agent, A2OC, {*a2oc.METRICS}),
+    "a2oc, normalised": Method(lambda c: normalise_obs(a2oc.agent(c)), A2OC, {*a2oc.METRICS}),
     "trpo, continuous": Method(trpo.agent, TRPO, {*trpo.METRICS}, CONTINUOUS),
     "gail of ppo": Method(gail_with(ppo.agent), (GAIL, PPO, EXPERT), {*OF_GAIL}),
     "gail of trpo": Method(

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from theodolite.core.agent import Agent, Batch
 from theodolite.core.arrays import PRNGKey
@@ -155,8 +155,3 @@ def refuse(learner: Agent, who: str) -> None:
             f"the learner has {learner.options} options, expected none: {who} compares what it does with demonstrations, "
             "which do not say which option was in force. Take ppo or trpo."
         )
-
-
-def pair(option: Int[Array, "*batch"], action: Int[Array, "*batch"], num: int) -> Int[Array, "*batch"]:
-    """The index of an option and one of `num` actions."""
-    return option * num + action

@@ -126,11 +126,13 @@ def jobs(size: Size, seeds: int | None) -> list[Job]:
     found = []
     for name, (num, steps) in BUDGETS[size].items():
         who, psis = tuple(range(min(seeds or num, num))), GAMES[name].psis
-        shown = psis[:1] if size == "smoke" else psis
+        shown, plain, rules = psis, (DEEP, A2C), tuple(RULES)
+        if size == "smoke":  # both are one program
+            shown, plain, rules = psis[:1], (DEEP,), (CRITIC,)
         cost = 10 if name == POLE else 60
-        found += [Job(arm, name, who, partial(neutral, name, arm, shown, who, steps), cost) for arm in (DEEP, A2C)]
+        found += [Job(arm, name, who, partial(neutral, name, arm, shown, who, steps), cost) for arm in plain]
         found += [Job(arm, f"{name}/{psi:g}", who, partial(deep, name, arm, psi, who, steps), cost)
-                  for arm in RULES for psi in shown]  # fmt: skip
+                  for arm in rules for psi in shown]  # fmt: skip
     return found
 
 
