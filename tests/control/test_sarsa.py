@@ -36,11 +36,11 @@ def learned(optimised):
     hazard = lambda obs: world.terminal[obs]  # noqa: E731
     keys, features = jax.random.split(jax.random.key(0), 4), one_hot(world.mdp.initial.size)
 
-    def train(keys, temperature, rate):
+    def train(keys, temperature, rate, episodes=400):
         c = sarsa.Config(rate=rate, discount=0.9, temperature=temperature)
-        return sarsa.train(c, env, features, hazard, keys, episodes=400, windows=4)
+        return sarsa.train(c, env, features, hazard, keys, episodes=episodes, windows=4)
 
-    return world, train(keys, 1e5, 0.05), train(keys, 0.5, 0.2), train(keys.at[0].set(jax.random.key(9)), 0.5, 0.2)
+    return world, train(keys, 1e5, 0.02, 2_000), train(keys, 0.5, 0.2), train(keys.at[0].set(jax.random.key(9)), 0.5, 0.2)
 
 
 def test_values_are_those_of_the_policy_that_acts(learned):
