@@ -24,23 +24,30 @@ def test_a_step_is_the_formula():
     np.testing.assert_allclose(after.weights - s.weights, changed, atol=1e-5)
     value = sarsa.values(s, active)
     np.testing.assert_allclose(sarsa.policy(c, value), jax.nn.softmax(value / 0.1))
-    drawn = jax.vmap(lambda key: sarsa.act(c, jnp.array([0.0, 0.1, 0.0, -9.0]), key))(jax.random.split(jax.random.key(0), 9_000))
+    drawn = jax.vmap(lambda key: sarsa.act(c, jnp.array([0.0, 0.1, 0.0, -9.0]), key))(
+        jax.random.split(jax.random.key(0), 9_000)
+    )
     law = np.exp([0, 1, 0, -90]) / np.exp([0, 1, 0, -90]).sum()
     np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 9_000, law, atol=0.02)
 
 
 @pytest.fixture(scope="module")
 def learned(optimised):
-    world = rooms.rooms("frozen", scale=0.0, discount=0.9)
+    world = rooms.rooms("frozen", scale=0.0, discount=0.5)
     env = time_limit(rooms.env(world), 200)
     hazard = lambda obs: world.terminal[obs]  # noqa: E731
     keys, features = jax.random.split(jax.random.key(0), 4), one_hot(world.mdp.initial.size)
 
-    def train(keys, temperature, rate, episodes=400):
-        c = sarsa.Config(rate=rate, discount=0.9, temperature=temperature)
-        return sarsa.train(c, env, features, hazard, keys, episodes=episodes, windows=4)
+    def train(keys, temperature, rate):
+        c = sarsa.Config(rate=rate, discount=float(world.mdp.discount), temperature=temperature)
+        return sarsa.train(c, env, features, hazard, keys, episodes=400, windows=4)
 
-    return world, train(keys, 1e5, 0.02, 2_000), train(keys, 0.5, 0.2), train(keys.at[0].set(jax.random.key(9)), 0.5, 0.2)
+    return (
+        world,
+        train(keys, 1e5, 0.05),
+        train(keys, 0.5, 0.2),
+        train(keys.at[0].set(jax.random.key(9)), 0.5, 0.2),
+    )
 
 
 def test_values_are_those_of_the_policy_that_acts(learned):

@@ -1,4 +1,4 @@
-"""The option in force as a part of what is seen: the same through both drivers, forgotten at ends, hidden from others."""
+"""The option in force as a part of what is seen: through both drivers, forgotten at ends, hidden from others."""
 
 import jax
 import jax.numpy as jnp
@@ -108,7 +108,8 @@ def test_wrappers_carry_options_on_and_leave_the_marks_alone():
     s, _ = agent.update(s, batch, jax.random.key(0))
     np.testing.assert_allclose(s.moments.mean, obs[..., :4].mean((0, 1)), rtol=1e-5)
     _, seen = agent.update(s, batch, jax.random.key(0))
-    np.testing.assert_allclose(seen["first"][:4], (obs[0, 0, :4] - s.moments.mean) / np.sqrt(s.moments.variance), rtol=1e-3)
+    standard = (obs[0, 0, :4] - s.moments.mean) / np.sqrt(s.moments.variance)
+    np.testing.assert_allclose(seen["first"][:4], standard, rtol=1e-3)
     np.testing.assert_array_equal(seen["first"][4:], obs[0, 0, 4:])
     paid = paid_by(lambda seen: seen.obs[..., -1] + seen.action, COUNTING, CARTPOLE.space)
     _, metrics = paid.update(None, batch, jax.random.key(0))

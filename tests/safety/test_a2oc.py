@@ -15,8 +15,8 @@ from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
 from theodolite.safety import a2oc
 
-T, E, O, A = 7, 3, 5, 2
-SPACE = Space(Box((O,)), Discrete(A), E)
+T, E, STATES, A = 7, 3, 5, 2
+SPACE = Space(Box((STATES,)), Discrete(A), E)
 C = a2oc.Config(num_options=3, discount=0.9, deliberation_cost=0.3, margin=0.2, epsilon=0.4, hidden=(), psi=0.5)
 RULES = {
     "neutral": replace(C, psi=0.0),
@@ -33,17 +33,25 @@ def tabular(c: a2oc.Config, seed: int = 0) -> tuple[a2oc.State, Batch]:
     """Heads with random entries over one-hot states, which are tables, and a random history with both kinds of ends."""
     rng = np.random.default_rng(seed)
     w = c.num_options
-    state, after = rng.integers(0, O, (T, E)), rng.integers(0, O, (T, E))
+    state, after = rng.integers(0, STATES, (T, E)), rng.integers(0, STATES, (T, E))
     option, action = rng.integers(0, w, (T, E)), rng.integers(0, A, (T, E))
     option[1:] = np.where(rng.random((T - 1, E)) < 0.6, option[:-1], option[1:])  # options last
     end = rng.random((T, E))
     terminated, truncated = end < 0.15, end > 0.85
     over = np.concatenate([np.ones((1, E), bool), (terminated | truncated)[:-1]])
     in_force = np.where(over, options.NOT_YET, np.concatenate([option[:1], option[:-1]]))
-    eye = np.eye(O, dtype=np.float32)
+    eye = np.eye(STATES, dtype=np.float32)
     obs, last_obs = options.join(eye[state], in_force, w), options.join(eye[after], option, w)
     reward = rng.normal(size=(T, E)).astype(np.float32)
-    columns = obs, (option * A + action).astype(np.int32), np.zeros_like(reward), reward, terminated, truncated, last_obs
+    columns = (
+        obs,
+        (option * A + action).astype(np.int32),
+        np.zeros_like(reward),
+        reward,
+        terminated,
+        truncated,
+        last_obs,
+    )
     s = a2oc.init(c, jax.random.key(seed), SPACE)
     net = jax.tree.map(lambda x: x + jnp.asarray(rng.normal(size=x.shape), jnp.float32), s.net)
     return replace(s, net=net), Batch(*map(jnp.asarray, columns))
@@ -61,10 +69,10 @@ class Slow:
             np.asarray(h.weight, float) + np.asarray(h.bias, float) for h in (net.value, net.ending, net.preference)
         )
         self.beta = 1 / (1 + np.exp(-logit))
-        e = np.exp(preference.reshape(O, self.w, A))
+        e = np.exp(preference.reshape(STATES, self.w, A))
         self.pi = e / e.sum(-1, keepdims=True)
         self.option, self.action = np.divmod(self.b.action, A)
-        self.s, self.after = self.b.obs[..., :O].argmax(-1), self.b.last_obs[..., :O].argmax(-1)
+        self.s, self.after = self.b.obs[..., :STATES].argmax(-1), self.b.last_obs[..., :STATES].argmax(-1)
 
     def mu(self, s: int) -> np.ndarray:
         m = np.full(self.w, self.c.epsilon / self.w)
@@ -84,7 +92,9 @@ class Slow:
             return 0.0, self.b.reward[t, e]
         s, w = self.after[t, e], self.option[t, e]
         ends = self.beta[s, w]
-        return (1 - ends) * self.q[s, w] + ends * self.mu(s) @ self.q[s], self.b.reward[t, e] - self.c.deliberation_cost * ends
+        return (1 - ends) * self.q[s, w] + ends * self.mu(s) @ self.q[s], self.b.reward[
+            t, e
+        ] - self.c.deliberation_cost * ends
 
     def returns(self, t: int, e: int) -> float:
         expected, reward = self.arriving(t, e)
@@ -110,19 +120,21 @@ def test_returns_are_those_of_the_recursion_by_loops(name):
     now, after = s.net(own), s.net(options.split(b.last_obs, 3, 1)[0])
     found = a2oc.told(c, now, after, b, b.action // A, marks.sum(-1) == 0)
     slow = Slow(c, s.net, b)
-    np.testing.assert_allclose(found.returns, [[slow.returns(t, e) for e in range(E)] for t in range(T)], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        found.returns, [[slow.returns(t, e) for e in range(E)] for t in range(T)], rtol=1e-4, atol=1e-4
+    )
     assert (np.asarray(found.cost).max() > 0) == (c.through == "critic" and c.psi > 0)
     assert b.terminated.any() and b.truncated.any()
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_gradients_are_those_of_the_losses_in_closed_form(name):
-    """On tables: ½δ² and the penalty that is not detached move Q, log(π + floor) moves π, the arrivals' gain moves β."""
+    """On tables: ½δ² and what is not detached of the penalty move Q, log(π + floor) moves π, arrivals move β."""
     c = replace(RULES[name], value_coefficient=0.7, entropy_bonus=0.05)
     s, b = tabular(c, seed=1)
     gradient, metrics = SLOPE(s.net, c, b)
     slow, floor, n = Slow(c, s.net, b), a2oc.FLOOR, T * E
-    value, ending, preference = np.zeros((O, 3)), np.zeros((O, 3)), np.zeros((O, 3, A))
+    value, ending, preference = np.zeros((STATES, 3)), np.zeros((STATES, 3)), np.zeros((STATES, 3, A))
     for t, e, here, w, a in slow.steps():
         error = slow.returns(t, e) - slow.q[here, w]
         pi = slow.pi[here, w]
@@ -139,7 +151,7 @@ def test_gradients_are_those_of_the_losses_in_closed_form(name):
             ending[s2, w] += slow.beta[s2, w] * (1 - slow.beta[s2, w]) * gain / n
     np.testing.assert_allclose(gradient.value.weight, value, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(gradient.ending.weight, ending, rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(gradient.preference.weight, preference.reshape(O, -1), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(gradient.preference.weight, preference.reshape(STATES, -1), rtol=1e-3, atol=1e-5)
     assert metrics.keys() == a2oc.METRICS.keys()
 
 
@@ -152,7 +164,12 @@ def test_rules_differ_as_they_should():
         assert moved("ending", name, "neutral") == 0, "terminations stay as they are"
         assert (moved("value", name, "neutral") > 1e-4) == (name.startswith("critic") or name == "released")
         assert (moved("preference", name, "neutral") > 1e-4) == (name != "neutral")
-    pairs = [("critic", "critic, capped"), ("critic", "critic, start"), ("released", "actor, all"), ("printed", "released")]
+    pairs = [
+        ("critic", "critic, capped"),
+        ("critic", "critic, start"),
+        ("released", "actor, all"),
+        ("printed", "released"),
+    ]
     assert min(moved("preference", *pair) for pair in pairs) > 1e-4
 
 
@@ -160,9 +177,9 @@ def test_what_takes_over_does_not_change_the_mean_of_what_follows():
     """Σ over the next option of its probability times its part of the return is U, whichever option is in force."""
     s, _ = tabular(C)
     slow = Slow(C, s.net, tabular(C)[1])
-    for here in range(O):
+    for here in range(STATES):
         mu, q, beta = slow.mu(here), slow.q[here], slow.beta[here]
-        obs = options.join(jnp.eye(O)[jnp.full(3, here)], jnp.arange(3), 3)
+        obs = options.join(jnp.eye(STATES)[jnp.full(3, here)], jnp.arange(3), 3)
         law = np.asarray(jax.nn.softmax(a2oc.policy(C, s.net, obs).logits)).reshape(3, 3, A).sum(-1)
         for w in range(3):
             others = [o for o in range(3) if o != w]
@@ -172,7 +189,7 @@ def test_what_takes_over_does_not_change_the_mean_of_what_follows():
 
 def a2c_step(c: a2oc.Config, net: a2oc.Network, b: Batch) -> a2oc.Network:
     """Advantage actor-critic on its own terms: n-step returns by a loop, one RMSProp step on tables."""
-    states, after, rows = b.obs[..., :O], b.last_obs[..., :O], b.reward.shape
+    states, after, rows = b.obs[..., :STATES], b.last_obs[..., :STATES], b.reward.shape
 
     def loss(net):
         total = 0.0
@@ -215,11 +232,13 @@ def test_pairs_are_drawn_by_call_and_return():
     s, _ = tabular(C)
     slow = Slow(C, s.net, tabular(C)[1])
     for in_force in (options.NOT_YET, 1):
-        obs = options.join(jnp.eye(O)[2], jnp.int32(in_force), 3)
+        obs = options.join(jnp.eye(STATES)[2], jnp.int32(in_force), 3)
         mu, beta = slow.mu(2), slow.beta[2]
         option = mu if in_force < 0 else (1 - beta[1]) * np.eye(3)[1] + beta[1] * mu
         wanted = (option[:, None] * slow.pi[2]).ravel()
-        action, log_prob = jax.vmap(lambda key, obs=obs: a2oc.act(C, s, obs, key))(jax.random.split(jax.random.key(0), 20_000))
+        action, log_prob = jax.vmap(lambda key, obs=obs: a2oc.act(C, s, obs, key))(
+            jax.random.split(jax.random.key(0), 20_000)
+        )
         np.testing.assert_allclose(np.bincount(action, minlength=6) / 20_000, wanted, atol=0.015)
         np.testing.assert_allclose(np.exp(log_prob), wanted[np.asarray(action)], rtol=1e-4)
         assert a2oc.agent(C).mode(s, obs) == wanted.argmax()
@@ -248,7 +267,9 @@ def test_settings_that_clash_are_refused():
         a2oc.Config(detach=False)
 
 
-PROBE = a2oc.Config(rollout=4, num_options=2, learning_rate=0.01, discount=0.5, hidden=(16,), entropy_bonus=0.0, deliberation_cost=0.0)
+PROBE = a2oc.Config(
+    rollout=4, num_options=2, learning_rate=0.01, discount=0.5, hidden=(16,), entropy_bonus=0.0, deliberation_cost=0.0
+)
 
 
 def probed(c: a2oc.Config):
@@ -256,7 +277,9 @@ def probed(c: a2oc.Config):
     whole = a2oc.agent(c)
 
     def log_prob(s, obs, action):
-        logits = a2oc.policy(c, s.net, options.join(obs, jnp.full(obs.shape[:-1], options.NOT_YET), c.num_options)).logits
+        logits = a2oc.policy(
+            c, s.net, options.join(obs, jnp.full(obs.shape[:-1], options.NOT_YET), c.num_options)
+        ).logits
         by_action = jax.nn.logsumexp(logits.reshape(-1, c.num_options, 2), axis=1)
         return jnp.take_along_axis(jax.nn.log_softmax(by_action), action[:, None], 1)[:, 0]
 

@@ -61,4 +61,6 @@ def test_usage_solves_the_chain_and_adds_up_to_the_steps():
     assert float(risk.usage.sum()) == pytest.approx(float(risk.steps), rel=1e-4)
     moves = np.asarray(chain.pair_transition(world, options), float)
     begun = (np.asarray(world.mdp.initial)[:, None] * np.asarray(options.choice)).ravel()
-    np.testing.assert_allclose(risk.usage.ravel(), np.linalg.solve(np.eye(len(moves)) - moves.T, begun), rtol=2e-2, atol=1e-3)
+    np.testing.assert_allclose(
+        risk.usage.ravel(), np.linalg.solve(np.eye(len(moves)) - moves.T, begun), rtol=2e-2, atol=1e-3
+    )

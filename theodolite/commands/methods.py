@@ -89,7 +89,7 @@ METHODS: dict[str, Method] = {
         fixed=("head", "loss", "support"),
     ),
     "a2oc": Method(
-        "advantage option-critic: options learned by a deep network, averse to surprise with --psi; actions are choices",
+        "advantage option-critic: options learned by a deep network, averse to surprise with --psi",
         "theodolite.safety.a2oc",
         lambda module, p: module.agent(p.config),
     ),

@@ -133,8 +133,12 @@ def train(
     def step(run: Run, tick: Array, key: PRNGKey) -> Run:
         return advance(c, env, features, hazard, episodes, run, jax.random.fold_in(key, tick))
 
+    def following(_: Array, carry: tuple[Run, Array]) -> tuple[Run, Array]:
+        run, tick = carry
+        return jax.vmap(step, (0, None, 0))(run, tick, keys), tick + 1
+
     def chunk(carry: tuple[Run, Array]) -> tuple[Run, Array]:
-        return jax.lax.fori_loop(0, CHUNK, lambda _, x: (jax.vmap(step, (0, None, 0))(x[0], x[1], keys), x[1] + 1), carry)
+        return jax.lax.fori_loop(0, CHUNK, following, carry)
 
     first = jax.vmap(lambda key: start(c, env, features, windows, jax.random.fold_in(key, 0)))(keys)
     run, _ = jax.lax.while_loop(lambda x: (x[0].episode < episodes).any(), chunk, (first, jnp.int32(1)))

@@ -52,9 +52,7 @@ def episode_scores(
     return total, length
 
 
-def record(
-    policy: Policy, envs: JaxEnvs | HostEnv, episodes: int, seed: int = 0, options: int = 0
-) -> list[Episode]:
+def record(policy: Policy, envs: JaxEnvs | HostEnv, episodes: int, seed: int = 0, options: int = 0) -> list[Episode]:
     """Whole episodes, an equal number from every environment, so that short ones are not over-represented.
 
     `options` is the number that the policy's agent has; episodes hold the environment's own observations and actions.

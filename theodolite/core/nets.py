@@ -141,9 +141,7 @@ LARGE = 36
 """Rows and columns from which an image is read by strided convolutions, those of Mnih et al. 2013."""
 
 
-def torso(
-    key: PRNGKey, box: Box, widths: tuple[int, ...], *, channels: int, hidden: Initialiser
-) -> tuple[Torso, int]:
+def torso(key: PRNGKey, box: Box, widths: tuple[int, ...], *, channels: int, hidden: Initialiser) -> tuple[Torso, int]:
     """Features for observations of a space, and how many there are: dense layers, after convolutions for images.
 
     Small images go through one convolution of 3 x 3, large ones through 8 x 8 at stride 4 and, with twice the channels,

@@ -41,7 +41,8 @@ def seen_space(space: Space, options: int) -> Space:
         )
     low, high = box.low, box.high
     if len(box.shape) == 1:
-        low, high = (tuple(np.broadcast_to(b, box.shape).tolist()) + options * (e,) for b, e in ((low, 0.0), (high, 1.0)))
+        low, high = (tuple(np.broadcast_to(bound, box.shape).tolist()) for bound in (low, high))
+        low, high = low + options * (0.0,), high + options * (1.0,)
     shape = (*box.shape[:-1], box.shape[-1] + options)
     return space._replace(obs=Box(shape, low, high, box.dtype), action=Discrete(options * num))
 
@@ -152,6 +153,6 @@ def refuse(learner: Agent, who: str) -> None:
     """
     if learner.options:
         raise UserError(
-            f"the learner has {learner.options} options, expected none: {who} compares what it does with demonstrations, "
+            f"the learner has {learner.options} options, expected none: {who} compares it with demonstrations, "
             "which do not say which option was in force. Take ppo or trpo."
         )

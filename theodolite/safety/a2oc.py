@@ -42,8 +42,8 @@ from theodolite.core.env import Action, Obs, Space
 from theodolite.core.errors import UserError
 from theodolite.safety.penalty import FLOOR, UNCAPPED
 
-PAPER = Paper("When Waiting Is Not an Option: Learning Options with a Deliberation Cost", "Harb, Bacon, Klissarov, Precup",
-              2018, arxiv="1709.04571")  # fmt: skip
+PAPER = Paper("When Waiting Is Not an Option: Learning Options with a Deliberation Cost",
+              "Harb, Bacon, Klissarov, Precup", 2018, arxiv="1709.04571")  # fmt: skip
 METRICS = {
     "policy_loss": "mean of -log π times advantage, without penalty",
     "value_loss": "half the mean squared error of Q against the returns",
@@ -101,10 +101,10 @@ class Config:
     def __post_init__(self):
         require(
             self,
-            **dict.fromkeys(("rollout", "learning_rate", "rms_epsilon", "max_gradient_norm", "cap", "channels"), positive),
+            **dict.fromkeys(("rollout", "learning_rate", "rms_epsilon", "max_gradient_norm"), positive),
             **dict.fromkeys(("value_coefficient", "entropy_bonus", "deliberation_cost", "margin", "psi"), non_negative),
-            num_options=at_least(1), discount=probability, epsilon=probability, hidden=sizes(),
-            through=one_of("critic", "actor"), scope=one_of("all", "start"),
+            cap=positive, channels=positive, num_options=at_least(1), discount=probability, epsilon=probability,
+            hidden=sizes(), through=one_of("critic", "actor"), scope=one_of("all", "start"),
         )  # fmt: skip
         if not self.detach and self.through != "actor":
             raise UserError("detach = False: must be True with through = critic. The critic's penalty has no gradient "
@@ -221,7 +221,9 @@ def goes_on(batch: Batch, option: Int[Array, "T E"]) -> Bool[Array, "T E"]:
     return same & ~batch.terminated & ~batch.truncated
 
 
-def told(c: Config, now: Heads, after: Heads, batch: Batch, option: Int[Array, "T E"], first: Bool[Array, "T E"]) -> Told:
+def told(
+    c: Config, now: Heads, after: Heads, batch: Batch, option: Int[Array, "T E"], first: Bool[Array, "T E"]
+) -> Told:
     """The returns of the recursion above, with the penalty taken from the reward if it goes through the critic."""
     ends, stay = of(jax.nn.sigmoid(after.ending), option), of(after.value, option)
     mu, lives = choice(c, after.value), (~batch.terminated).astype(jnp.float32)

@@ -212,7 +212,8 @@ def rows_of(
             relative_deviation=found["deviation"][i] / base["deviation"].mean(),
             relative_hazards=found["hazards"][i] / base["hazards"].mean(),
             option_entropy=found["option_entropy"][i], room_information=found["room_information"][i],
-            ending=found["ending"][i], learning_hazards=learning.mean() / unit, first_hazards=learning[0] / base["learning"][:, 0].mean(),
+            ending=found["ending"][i], learning_hazards=learning.mean() / unit,
+            first_hazards=learning[0] / base["learning"][:, 0].mean(),
         ))  # fmt: skip
     return rows
 
