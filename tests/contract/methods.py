@@ -85,8 +85,7 @@ METHODS = {
     "dqn": Method(dqn.agent, DQN, {*dqn.METRICS}),
     "dqn with every option": Method(dqn.agent, DQN_WITH_ALL, {*dqn.METRICS}),
     "qr_dqn": Method(dqn.agent, replace(DQN, head="quantile", atoms=4), {*dqn.METRICS}),
-    "a2oc": Method(a2oc.agent, A2OC, {*a2oc.METRICS}),
-    "a2oc, normalised": Method(lambda c: normalise_obs(a2oc.agent(c)), A2OC, {*a2oc.METRICS}),
+    "a2oc": Method(lambda c: normalise_obs(a2oc.agent(c)), A2OC, {*a2oc.METRICS}),
     "trpo, continuous": Method(trpo.agent, TRPO, {*trpo.METRICS}, CONTINUOUS),
     "gail of ppo": Method(gail_with(ppo.agent), (GAIL, PPO, EXPERT), {*OF_GAIL}),
     "gail of trpo": Method(
