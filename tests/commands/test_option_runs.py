@@ -1,4 +1,4 @@
-"""Runs of an agent with options: trained here and on a host, evaluated, recorded, loaded, and refused where they must."""
+"""Runs of an agent with options: trained on JAX and on a host, evaluated, recorded, loaded, refused where they must."""
 
 import gymnasium
 import numpy as np
