@@ -83,16 +83,21 @@ def _learning(part: Any, scores: Scores) -> None:
 
 def _options(part: Any, scores: Scores) -> None:
     """Where options end, and how they are used over ψ."""
+    from matplotlib.colors import Normalize
+
     from theodolite.core import figures
 
-    part.suptitle(f"What options are for, {MILD}", x=0.01, ha="left", fontsize=10)
+    part.suptitle(f"What options are for, {MILD}: where they end, and their use over ψ in nats", x=0.01, ha="left",
+                  fontsize=10)  # fmt: skip
     grid, world, look = part.subplots(1, 4), rooms.rooms(**PANELS[MILD][0]), figures.looks(ARMS)
-    for axes, arm in zip(grid[:2], (NEUTRAL, CRITICS), strict=True):
-        _, ending = next(iter(scores.curves("endings", arm, MILD).values()))
-        picture = _map(axes, world, np.array(ending), None, cmap="Purples")
-        axes.set_title(f"{arm}\nprobability that an option ends", fontsize=8.5)
-        part.colorbar(picture, ax=axes, shrink=0.7)
-    names = {"sweep_entropy": "entropy of their use", "sweep_information": "information on the room"}
+    found = {arm: scores.curves("endings", arm, MILD) for arm in (NEUTRAL, CRITICS)}
+    maps = {arm: np.array(next(iter(curves.values()))[1]) for arm, curves in found.items() if curves}
+    norm = Normalize(min(m.min() for m in maps.values()), max(m.max() for m in maps.values()))
+    for axes, (arm, ending) in zip(grid[:2], maps.items(), strict=False):
+        picture = _map(axes, world, ending, norm, cmap="Purples")
+        axes.set_title(f"{arm}\nwhere options end", fontsize=8.5)
+    part.colorbar(picture, ax=list(grid[:2]), shrink=0.7, label="probability")
+    names = {"sweep_entropy": "entropy of use", "sweep_information": "room information"}
     for axes, (metric, name) in zip(grid[2:], names.items(), strict=True):
         for arm in ARMS:
             columns = [list(scores.by_seed(metric, arm, f"{MILD}/{psi:g}").values()) for psi in PSIS]
@@ -104,7 +109,7 @@ def _options(part: Any, scores: Scores) -> None:
         axes.minorticks_off()
         axes.set_xlabel("ψ; arms as above")
         axes.set_ylim(bottom=0)
-        axes.set_title(f"{name}, nats", fontsize=8.5)
+        axes.set_title(name, fontsize=8.5)
 
 
 def _deep(part: Any, scores: Scores, claims: list[Claim]) -> None:
@@ -155,7 +160,7 @@ def _maps(part: Any, scores: Scores, panel: str) -> None:
     norm = LogNorm(FEWEST, 3.0, clip=True)
     for axes, arm in zip(grid, arms, strict=False):
         _, visits = next(iter(scores.curves("visits", arm, panel).values()))
-        picture = _map(axes, world, np.array(visits), norm)
+        picture = _map(axes, world, np.maximum(visits, FEWEST), norm)
         per_episode = np.mean(list(scores.by_seed("hazards", arm, panel).values()))
         axes.set_title(f"{arm}\n{per_episode:.2g} noisy cells per episode", fontsize=8.5)
     for spare in grid[len(arms) :]:
@@ -169,7 +174,7 @@ def _map(axes: "Axes", world: rooms.World, values: np.ndarray, norm: Any, cmap: 
 
     shape = len(world.drawing), len(world.drawing[0])
     table, cells = np.full(shape, np.nan), np.asarray(world.cells)
-    table[tuple(cells.T)] = values if norm is None else np.maximum(values, FEWEST)
+    table[tuple(cells.T)] = values
     walls = np.where(np.isnan(table), 1.0, np.nan)
     axes.imshow(walls, cmap="Greys", vmin=0, vmax=1.4)
     picture = axes.imshow(table, cmap=cmap, norm=norm)
