@@ -17,6 +17,7 @@ from theodolite.core.normalise import normalise_obs, normalise_reward
 from theodolite.core.train import run_keys, update_keys
 from theodolite.envs.registry import make
 from theodolite.intent import airl, apprenticeship, gail, gan_gcl
+from theodolite.safety import a2oc
 
 ENVS = make("CartPole-v1", num_envs=4, max_episode_steps=14)
 CONTINUOUS = make("Pendulum-v1", num_envs=4, max_episode_steps=9)
@@ -61,6 +62,7 @@ TD3 = td3.Config(
 SAC = sac.Config(
     rollout=ROLLOUT, train_every=16, learning_starts=64, random_steps=64, replay=256, batch_size=8, hidden=(8,)
 )
+A2OC = a2oc.Config(rollout=ROLLOUT, num_options=3, psi=0.1, hidden=(8,))
 GAIL = gail.Config(hidden=(8,))
 
 
@@ -91,6 +93,7 @@ METHODS = {
     "dqn": Method(dqn.agent, DQN, {*dqn.METRICS}),
     "dqn with every option": Method(dqn.agent, DQN_WITH_ALL, {*dqn.METRICS}),
     "qr_dqn": Method(dqn.agent, replace(DQN, head="quantile", atoms=4), {*dqn.METRICS}),
+    "a2oc": Method(lambda c: normalise_obs(a2oc.agent(c)), A2OC, {*a2oc.METRICS}),
     "trpo, continuous": Method(trpo.agent, TRPO, {*trpo.METRICS}, CONTINUOUS),
     "td3": Method(td3.agent, TD3, {*td3.METRICS}, CONTINUOUS),
     "ddpg": Method(td3.agent, replace(TD3, twin=False, policy_every=1, smoothing=0.0), {*td3.METRICS}, CONTINUOUS),

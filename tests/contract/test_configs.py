@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from methods import (
+    A2OC,
     AIRL,
     CONTINUOUS,
     CONTINUOUS_EXPERT,
@@ -34,6 +35,7 @@ from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
 from theodolite.core.train import update_keys
 from theodolite.intent import airl, apprenticeship, bc, gan_gcl
+from theodolite.safety import a2oc
 
 
 class Field(NamedTuple):
@@ -156,6 +158,29 @@ TABLES = {
             "target_entropy": Field(0.5, (math.inf,), continuous=True),
         },
     ),
+    "a2oc": (
+        A2OC,
+        {
+            "rollout": Field(12, (0, -1)),
+            "num_options": Field(2, (0,)),
+            "discount": Field(0.5, (-0.1, 1.1)),
+            "learning_rate": Field(1e-2, (0.0, -1.0)),
+            "rms_epsilon": Field(0.1, (0.0,)),
+            "max_gradient_norm": Field(1e-3, (0.0,), {"rms_epsilon": 0.1}),
+            "value_coefficient": Field(0.1, (-0.1,)),
+            "entropy_bonus": Field(0.1, (-0.1,)),
+            "epsilon": Field(0.6, (-0.1, 1.1)),
+            "deliberation_cost": Field(0.3, (-0.1,)),
+            "margin": Field(0.3, (-0.1,)),
+            "psi": Field(0.5, (-0.1,)),
+            "through": Field("actor", ("no such door",)),
+            "scope": Field("start", ("no such scope",)),
+            "cap": Field(1e-3, (0.0,)),
+            "detach": Field(False, companions={"through": "actor"}),
+            "hidden": COMMON["hidden"],
+            "channels": Field(3, (0,), continuous=True),  # of images: see OUTCOMES
+        },
+    ),
     "gail": (
         GAIL,
         {
@@ -251,6 +276,7 @@ OUTCOMES = {
     "dqn": lambda c, images: dqn.agent(c).init(jax.random.key(0), IMAGES) if images else played(dqn.agent, False, c),
     "td3": lambda c, continuous: played(td3.agent, continuous, c),
     "sac": lambda c, continuous: played(sac.agent, continuous, c),
+    "a2oc": lambda c, images: a2oc.agent(c).init(jax.random.key(0), IMAGES) if images else played(a2oc.agent, False, c),
     "gail": lambda c, continuous: played(gail_of_ppo, continuous, (c, PPO, EXPERT)),
     "airl": lambda c, continuous: played(airl_of_ppo, continuous, (c, PPO, EXPERT)),
     "gan_gcl": lambda c, continuous: played(gcl_of_ppo, continuous, (c, PPO, EXPERT)),

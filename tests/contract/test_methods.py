@@ -9,6 +9,7 @@ from methods import DRIVERS, METHODS, ROLLOUT, Method, NumpyFace, is_action
 
 from theodolite.core import checkpoint
 from theodolite.core.drive import Carry
+from theodolite.core.options import seen_space
 from theodolite.core.train import Chunk, expected_carry, train
 
 UPDATES, HALF, SEEDS = 10, 5, 2
@@ -122,7 +123,8 @@ def test_optimised_programs_of_both_drivers_agree_to_rounding(name):
 
 
 def test_a_policy_acts_on_any_leading_axes_and_knows_its_probabilities(method, whole, key):
-    agent, space = method.make(method.config), method.envs.space
+    agent = method.make(method.config)
+    space = seen_space(method.envs.space, agent.options)
 
     @jax.jit
     def play(state, obs, key):

@@ -155,7 +155,7 @@ def test_the_gradient_of_a_wide_layer_reads_no_columns():
 
 
 def test_features_of_an_image_are_those_of_a_convolution_by_loops(key):
-    net, count = nets.torso(key, (5, 4, 2), (7,), channels=3, hidden=nets.glorot(1.0))
+    net, count = nets.torso(key, Box((5, 4, 2)), (7,), channels=3, hidden=nets.glorot(1.0))
     image = np.random.default_rng(0).integers(0, 2, (6, 5, 4, 2)).astype(np.uint8)
     weight = np.asarray(net.conv.weight).reshape(3, 3, 2, 3)
     slow = np.zeros((6, 3, 2, 3))
@@ -166,3 +166,27 @@ def test_features_of_an_image_are_those_of_a_convolution_by_loops(key):
     expected = np.maximum(np.maximum(slow, 0).reshape(6, -1) @ np.asarray(dense.weight), 0)
     np.testing.assert_allclose(net(jnp.asarray(image)), expected, rtol=1e-4, atol=1e-5)
     assert count == 7 and net(jnp.asarray(image).reshape(2, 3, 5, 4, 2)).shape == (2, 3, 7)
+
+
+def test_features_of_a_large_image_are_those_of_strided_convolutions_by_loops(key):
+    net, count = nets.torso(key, Box((40, 44, 2), 0.0, 255.0, "uint8"), (), channels=3, hidden=nets.glorot(1.0))
+    image = np.random.default_rng(0).integers(0, 256, (2, 40, 44, 2)).astype(np.uint8)
+    x = image / 255
+    for layer, size, stride in zip(net.conv, (8, 4), (4, 2), strict=True):
+        kernel, (rows, columns) = np.asarray(layer.kernel), ((n - size) // stride + 1 for n in x.shape[1:3])
+        slow = np.zeros((2, rows, columns, kernel.shape[-1]))
+        for i in range(rows):
+            for j in range(columns):
+                window = x[:, i * stride : i * stride + size, j * stride : j * stride + size]
+                slow[:, i, j] = np.einsum("bhwc,hwco->bo", window, kernel)
+        x = np.maximum(slow, 0)
+    found = net(jnp.asarray(image))
+    np.testing.assert_allclose(found, x.reshape(2, -1), rtol=1e-4, atol=1e-5)
+    assert count == found.shape[1] == 3 * 4 * 6
+    np.testing.assert_allclose(net(jnp.asarray(image / 255, jnp.float32)), found, rtol=1e-4, atol=1e-5)
+
+
+def test_bytes_are_scaled_by_their_highest():
+    for high, scale in ((255.0, 1 / 255), (1.0, 1.0)):
+        net, _ = nets.torso(jax.random.key(0), Box((5,), 0.0, high, "uint8"), (), channels=1, hidden=nets.glorot(1.0))
+        np.testing.assert_allclose(net(jnp.arange(5, dtype=jnp.uint8)), np.arange(5) * scale, rtol=1e-6)

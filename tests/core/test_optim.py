@@ -101,3 +101,15 @@ def test_a_natural_step_has_the_length_of_its_bound_along_the_natural_gradient(b
     step, exact = np.float64(step), np.linalg.solve(matrix, g)
     np.testing.assert_allclose(0.5 * step @ matrix @ step, bound, rtol=1e-4)
     assert step @ exact / np.linalg.norm(step) / np.linalg.norm(exact) > 1 - 1e-6
+
+
+def test_rmsprop_is_its_formula_over_several_steps():
+    step, x = optim.rmsprop(0.1, max_norm=1.0, eps=0.01, decay=0.9), {"w": jnp.array([1.0, -2.0, 3.0])}
+    state, square, slow = step.init(x), np.zeros(3), np.asarray(x["w"], float)
+    for k in range(3):
+        gradient = np.array([0.3, -1.2, 2.0]) * (k + 1)
+        x, state = optim.apply(step, {"w": jnp.asarray(gradient, jnp.float32)}, state, x)
+        clipped = gradient * min(1, 1 / np.linalg.norm(gradient))
+        square = 0.9 * square + 0.1 * clipped**2
+        slow = slow - 0.1 * clipped / np.sqrt(square + 0.01)
+    np.testing.assert_allclose(x["w"], slow, rtol=1e-5)

@@ -75,3 +75,17 @@ def test_the_two_ends_differ_by_the_bootstrap():
     yes, no = jnp.ones((1, 1), bool), jnp.zeros((1, 1), bool)
     assert returns.gae(one, zero, one, yes, no, 0.9, 0.8)[0, 0] == 1
     np.testing.assert_allclose(returns.gae(one, zero, one, no, yes, 0.9, 0.8)[0, 0], 1.9)
+
+
+def test_segments_are_sums_until_they_end(key):
+    rng = np.random.default_rng(0)
+    reward, bootstrap = rng.normal(size=(2, 6, 3)).astype(np.float32)
+    goes_on = rng.random((6, 3)) < 0.6
+    found = returns.segments(jnp.asarray(reward), jnp.asarray(bootstrap), jnp.asarray(goes_on), 0.9)
+    for e in range(3):
+        for t in range(6):
+            total, end = 0.0, t
+            while goes_on[end, e] and end < 5:
+                end += 1
+            total = sum(0.9 ** (k - t) * reward[k, e] for k in range(t, end + 1))
+            assert abs(float(found[t, e]) - total - 0.9 ** (end - t + 1) * bootstrap[end, e]) < 1e-4

@@ -110,14 +110,25 @@ def test_actions_outside_the_box_count_as_its_edge():
 
 def test_atari_gives_bytes_and_a_cut_game_starts_anew():
     envs = EnvPoolEnvs("Pong-v5", 2, max_episode_steps=5)
-    assert (envs.space.obs.shape, envs.space.obs.dtype, envs.space.action.num) == ((4, 84, 84), "uint8", 6)
+    assert (envs.space.obs.shape, envs.space.obs.dtype, envs.space.action.num) == ((84, 84, 4), "uint8", 6)
     _, obs, reward, terminated, truncated, last_obs = play(envs, random_actions(envs, 15))
     assert obs.dtype == last_obs.dtype == np.uint8
     assert reward.dtype == np.float32
     assert not terminated.any()
     np.testing.assert_array_equal(np.flatnonzero(truncated[:, 0]), [4, 9, 14])
     assert (obs[4] != last_obs[4]).any()
-    np.testing.assert_array_equal(obs[5, :, :3], obs[4, :, 1:])  # the stack of frames goes on
+    np.testing.assert_array_equal(obs[5, ..., :3], obs[4, ..., 1:])  # the stack of frames goes on
+
+
+def test_a_lost_life_ends_an_episode_and_the_game_goes_on():
+    games = [EnvPoolEnvs("envpool/Breakout-v5", 1, episodic_life=each) for each in (False, True)]
+    actions = random_actions(games[0], 700)
+    (_, _, whole, ends, *_), (_, obs, lives, lost, _, last_obs) = (play(envs, actions) for envs in games)
+    assert ends.any() and lost.sum() >= 4 * ends.sum()
+    first = int(np.argmax(lost[:, 0]))
+    bricks = slice(20, 45)  # a new game would have all of them again
+    np.testing.assert_array_equal(obs[first, 0, bricks, :, -1], last_obs[first, 0, bricks, :, -1])
+    assert (obs[first, 0] != last_obs[first, 0]).any() and whole[: first + 1].sum() == lives[: first + 1].sum()
 
 
 def test_discrete_observations_become_one_hot():

@@ -72,6 +72,11 @@ def _trained(flags: "Flags") -> "Subject | Asked":
     from theodolite.interpret import outcomes
 
     trained = Trained(Path(flags.agent))
+    if trained.agent.options:
+        raise UserError(
+            f"{flags.agent} holds an agent with options, which acts by more than what it sees: expected one without. "
+            "Train ppo, trpo or dqn to be asked."
+        )
     env = (trained.manifest["env"] or "").removeprefix("theodolite/")
     if env in worlds.WORLDS:
         return _in_world(flags, trained, env)

@@ -124,6 +124,18 @@ METHODS: dict[str, Method] = {
         lambda module, p: module.agent(p.config),
         **_OFF_POLICY,
     ),
+    "a2oc": Method(
+        "advantage option-critic: options learned by a deep network, averse to surprise with --psi",
+        "theodolite.safety.a2oc",
+        lambda module, p: module.agent(p.config),
+    ),
+    "a2c": Method(
+        "the same without options, which is advantage actor-critic",
+        "theodolite.safety.a2oc",
+        lambda module, p: module.agent(p.config),
+        preset="FLAT",
+        fixed=("num_options", "epsilon", "deliberation_cost", "margin"),
+    ),
     "bc": Method(
         "behavioural cloning",
         "theodolite.intent.bc",
@@ -241,7 +253,7 @@ class Recipe:
 
         if self.normalise_reward:
             agent = normalise.normalise_reward(agent, config.discount)
-        if self.normalise_obs:
+        if self.normalise_obs and self.space.obs.dtype != "uint8":  # networks scale bytes themselves
             initial = None if expert is None else normalise.moments_of(expert.obs, expert.count)
             agent = normalise.normalise_obs(agent, initial)
         return agent

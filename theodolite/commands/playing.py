@@ -95,7 +95,7 @@ def _play(
     if isinstance(envs, JaxEnvs):
         total, length = _scorer(trained.agent, envs, stochastic)(trained.state(index), jax.random.key(own_seed))
         return np.asarray(total).tolist(), np.asarray(length).tolist()
-    kept = record(acting(trained, index, stochastic), envs, episodes, own_seed)
+    kept = record(acting(trained, index, stochastic), envs, episodes, own_seed, trained.agent.options)
     return [float(e.reward.sum(dtype=np.float64)) for e in kept], [len(e.action) for e in kept]
 
 
@@ -105,6 +105,6 @@ def _scorer(agent: Agent | Solver, envs: JaxEnvs, stochastic: bool) -> Callable:
 
     def score(state: State, key: PRNGKey) -> tuple[Array, Array]:
         policy = (lambda obs, k: agent.act(state, obs, k)[0]) if stochastic else (lambda obs, _: agent.mode(state, obs))
-        return episode_scores(policy, envs, key)
+        return episode_scores(policy, envs, key, agent.options)
 
     return jax.jit(score)

@@ -17,6 +17,7 @@ from theodolite.core.demos import Lengths, Transitions
 from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
 from theodolite.core.judge import Json
+from theodolite.core.options import NOT_YET, join, num_actions
 from theodolite.core.train import expected_state
 
 
@@ -88,7 +89,9 @@ def _blank(rows: int, space: Space) -> Transitions:
 class Policy:
     """`policy(obs)` is the action for one observation, or one per row of a batch; NumPy in and out.
 
-    `policy(obs, key)` draws it instead. Continuous actions are clipped to the action space.
+    `policy(obs, key)` draws it instead. Continuous actions are clipped to the action space. A policy with options
+    remembers which are in force from call to call: `policy.reset()` at the start of an episode forgets them, and
+    `policy.reset(over)` those of the rows whose episode ended.
     """
 
     def __init__(self, agent: Agent | Solver, state: PyTree, space: Space, manifest: Json, stochastic: bool) -> None:
@@ -97,6 +100,7 @@ class Policy:
         self._mode = jax.jit(agent.mode)
         self._act = jax.jit(agent.act)
         self._calls = 0
+        self._options, self._in_force = agent.options, np.zeros(0, np.int32)
 
     def __repr__(self) -> str:
         return f"Policy({self.manifest['method']} on {self.manifest['env']})"
@@ -114,9 +118,21 @@ class Policy:
             key = jax.random.fold_in(jax.random.key(0), self._calls)
             self._calls += 1
         batch = obs if obs.ndim > len(shape) else obs[None]
+        batch = self._remembering(batch) if self._options else batch
         action = self._mode(self._state, batch) if key is None else self._act(self._state, batch, key)[0]
+        if self._options:
+            self._in_force, action = np.divmod(np.asarray(action), num_actions(self.space))
         found = clip(np.asarray(action), self.space.action)
         return found if obs.ndim > len(shape) else found[0]
+
+    def reset(self, over: Any = None) -> None:
+        """Forget the options in force, of all rows or of those where `over` is true; other policies have none."""
+        self._in_force = np.zeros(0, np.int32) if over is None else np.where(over, NOT_YET, self._in_force)
+
+    def _remembering(self, batch: np.ndarray) -> np.ndarray:
+        if len(self._in_force) != len(batch):
+            self._in_force = np.full(len(batch), NOT_YET)
+        return join(batch, self._in_force, self._options)
 
 
 def clip(action: np.ndarray, space: Discrete | Box) -> np.ndarray:

@@ -46,7 +46,7 @@ def of_run(
     options = env_options if env_options is not None else trained.manifest["env_options"] if env is None else {}
     envs = _make(env_id, num_envs, options)
     check_match(trained.space, envs.space, env_id, inferred=False, who="the run's policies")
-    return _keep(acting(trained, run_seed, stochastic), envs, episodes, seed)
+    return _keep(acting(trained, run_seed, stochastic), envs, episodes, seed, trained.agent.options)
 
 
 def random(
@@ -84,9 +84,9 @@ def _make(env: str | None, num_envs: int, options: dict[str, Any]) -> JaxEnvs | 
     return registry.make(env, num_envs=num_envs, **options)
 
 
-def _keep(policy: Policy, envs: JaxEnvs | HostEnv, episodes: int, seed: int) -> Demos:
+def _keep(policy: Policy, envs: JaxEnvs | HostEnv, episodes: int, seed: int, options: int = 0) -> Demos:
     try:
-        kept = play(policy, envs, episodes, seed)
+        kept = play(policy, envs, episodes, seed, options)
     finally:
         if not isinstance(envs, JaxEnvs):
             envs.close()

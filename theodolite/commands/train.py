@@ -41,7 +41,7 @@ class Flags:
     demo_seed: int = 0
     """Seed of the choice of episodes."""
     normalise_obs: bool = True
-    """Standardise observations by their running moments."""
+    """Standardise observations by their running moments; images of bytes stay as they are."""
     normalise_reward: bool = False
     """Divide rewards by the running sd of the return; not where rewards are learned."""
     reward: str | None = None

@@ -38,7 +38,7 @@ from theodolite.core.config import (
     require,
     sizes,
 )
-from theodolite.core.env import Action, Discrete, Obs, Space
+from theodolite.core.env import Action, Box, Discrete, Obs, Space
 from theodolite.core.errors import UserError
 
 PAPER = Paper(
@@ -209,7 +209,7 @@ def init(c: Config, head: Head, key: PRNGKey, space: Space) -> State:
     if head.size % c.trunks:
         raise UserError(f"trunks = {c.trunks}: must divide the {head.size} numbers that an action gets. {_TRUNKS}")
     shape = (c.horizons, kind.num, head.size // c.trunks)
-    make = partial(network, c, space.obs.shape, shape)
+    make = partial(network, c, space.obs, shape)
     net = make(key) if c.trunks == 1 else jax.vmap(make)(jax.random.split(key, c.trunks))
     learner = Learner(net, net, optimiser(c).init(net), jnp.int32(0))
     ring = replay.empty(space, c.replay, c.rollout, prioritised=c.prioritised)
@@ -219,7 +219,7 @@ def init(c: Config, head: Head, key: PRNGKey, space: Space) -> State:
 _TRUNKS = "Every trunk predicts an equal share of the atoms or quantiles."
 
 
-def network(c: Config, obs: tuple[int, ...], shape: tuple[int, int, int], key: PRNGKey) -> Network:
+def network(c: Config, obs: Box, shape: tuple[int, int, int], key: PRNGKey) -> Network:
     """One fresh network, Glorot-uniform."""
     torso_key, advantage_key, value_key = jax.random.split(key, 3)
     horizons, actions, size = shape

@@ -33,7 +33,8 @@ class Agent(NamedTuple):
     `act` and `mode` see observations with any leading axes. `mode` is the action that evaluation plays: the most
     likely one, of a squashed Gaussian the median.
     `log_prob(state, obs, action)` is the present policy's, in nats; imitation methods need it. `rollout` is the number
-    of steps that every environment contributes to a batch.
+    of steps that every environment contributes to a batch. With `options` it is shown which option is in force and
+    chooses pairs of option and action, as `theodolite.core.options` says; `init` gets the environment's own space.
     """
 
     init: Callable[[PRNGKey, Space], State]
@@ -42,6 +43,7 @@ class Agent(NamedTuple):
     mode: Callable[[State, Obs], Action]
     log_prob: Callable[[State, Obs, Action], Float[Array, "..."]]
     rollout: int
+    options: int = 0
 
 
 class Solver(NamedTuple):
@@ -52,3 +54,4 @@ class Solver(NamedTuple):
     step: Callable[[State, PRNGKey], tuple[State, Metrics]]
     mode: Callable[[State, Obs], Action]
     log_prob: Callable[[State, Obs, Action], Float[Array, "..."]]
+    options: int = 0

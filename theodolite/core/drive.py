@@ -10,8 +10,9 @@ from jaxtyping import Array, Float, Int
 
 from theodolite.core.agent import Agent, Batch, State
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey
-from theodolite.core.env import Action, EnvState, JaxEnvs, Obs
+from theodolite.core.env import Action, Env, EnvState, JaxEnvs, Obs
 from theodolite.core.host import HostEnv
+from theodolite.core.options import remembering
 
 EPISODE_METRICS = {
     "return": "mean return of each environment's last finished episode, true reward; NaN until one has finished",
@@ -65,10 +66,14 @@ class Carry(Arrays):
     episodes: Episodes
 
 
+def _seen_by(agent: Agent, envs: JaxEnvs) -> Env:
+    return remembering(envs.env, agent.options) if agent.options else envs.env
+
+
 def start(agent: Agent, envs: JaxEnvs, key: PRNGKey) -> Carry:
     """The carry before the first update."""
     agent_key, env_key = jax.random.split(key)
-    env_state, obs = jax.vmap(envs.env.reset)(jax.random.split(env_key, envs.num_envs))
+    env_state, obs = jax.vmap(_seen_by(agent, envs).reset)(jax.random.split(env_key, envs.num_envs))
     carry = Carry(agent.init(agent_key, envs.space), env_state, obs, no_episodes(envs.num_envs))
     return jax.tree.map(jnp.copy, carry)  # a state that is its own observation would be donated twice
 
@@ -91,12 +96,13 @@ def step_keys(key: PRNGKey, t: Array | int) -> tuple[PRNGKey, PRNGKey]:
 
 def collect(agent: Agent, envs: JaxEnvs, carry: Carry, key: PRNGKey) -> tuple[Carry, Batch]:
     """Let the agent act for one rollout in every environment."""
+    env = _seen_by(agent, envs)
 
     def one(now: tuple[EnvState, Obs], t: Array) -> tuple[tuple[EnvState, Obs], Batch]:
         env_state, obs = now
         act_key, env_key = step_keys(key, t)
         action, log_prob = agent.act(carry.agent, obs, act_key)
-        env_state, out = jax.vmap(envs.env.step)(jax.random.split(env_key, envs.num_envs), env_state, action)
+        env_state, out = jax.vmap(env.step)(jax.random.split(env_key, envs.num_envs), env_state, action)
         return (env_state, out.obs), Batch(obs, action, log_prob, *out[1:])
 
     (env_state, obs), batch = jax.lax.scan(one, (carry.env, carry.obs), jnp.arange(agent.rollout))

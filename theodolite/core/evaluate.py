@@ -13,6 +13,7 @@ from theodolite.core.drive import step_keys
 from theodolite.core.env import Action, JaxEnvs, Obs, Step
 from theodolite.core.errors import UserError
 from theodolite.core.host import HostEnv
+from theodolite.core.options import remembering, with_options, without_options
 
 Policy = Callable[[Obs, PRNGKey], Action]
 """What is played: observations with a leading axis and a key to actions; deterministic ones ignore the key."""
@@ -21,13 +22,16 @@ PATIENCE = 100_000
 """Steps after which an episode is held to be endless."""
 
 
-def episode_scores(policy: Policy, envs: JaxEnvs, key: PRNGKey) -> tuple[Float[Array, " E"], Int[Array, " E"]]:
+def episode_scores(
+    policy: Policy, envs: JaxEnvs, key: PRNGKey, options: int = 0
+) -> tuple[Float[Array, " E"], Int[Array, " E"]]:
     """Return and length of the first episode of every environment; pure, so it can be jitted and vmapped over seeds.
 
-    One episode per environment, so that short ones are not over-represented.
+    One episode per environment, so that short ones are not over-represented. `options` is the number that the policy's
+    agent has.
     """
     reset_key, play_key = jax.random.split(key)
-    num_envs = envs.num_envs
+    env, num_envs = remembering(envs.env, options) if options else envs.env, envs.num_envs
 
     def unfinished(carry: tuple) -> Array:
         t, _, _, alive, *_ = carry
@@ -37,19 +41,21 @@ def episode_scores(policy: Policy, envs: JaxEnvs, key: PRNGKey) -> tuple[Float[A
         t, env_state, obs, alive, total, length = carry
         act_key, env_key = step_keys(play_key, t)
         env_keys = jax.random.split(env_key, num_envs)
-        env_state, out = jax.vmap(envs.env.step)(env_keys, env_state, policy(obs, act_key))
+        env_state, out = jax.vmap(env.step)(env_keys, env_state, policy(obs, act_key))
         total, length = total + jnp.where(alive, out.reward, 0), length + alive.astype(jnp.int32)
         return t + 1, env_state, out.obs, alive & ~out.terminated & ~out.truncated, total, length
 
-    env_state, obs = jax.vmap(envs.env.reset)(jax.random.split(reset_key, num_envs))
+    env_state, obs = jax.vmap(env.reset)(jax.random.split(reset_key, num_envs))
     nothing = jnp.zeros(num_envs), jnp.zeros(num_envs, jnp.int32)
     first = (jnp.int32(0), env_state, obs, jnp.ones(num_envs, bool), *nothing)
     *_, total, length = jax.lax.while_loop(unfinished, one, first)
     return total, length
 
 
-def record(policy: Policy, envs: JaxEnvs | HostEnv, episodes: int, seed: int = 0) -> list[Episode]:
+def record(policy: Policy, envs: JaxEnvs | HostEnv, episodes: int, seed: int = 0, options: int = 0) -> list[Episode]:
     """Whole episodes, an equal number from every environment, so that short ones are not over-represented.
+
+    `options` is the number that the policy's agent has; episodes hold the environment's own observations and actions.
 
     Raises:
         UserError: an episode does not end.
@@ -57,7 +63,7 @@ def record(policy: Policy, envs: JaxEnvs | HostEnv, episodes: int, seed: int = 0
     quota = -(-episodes // envs.num_envs)
     kept: list[list[Episode]] = [[] for _ in range(envs.num_envs)]
     rows: list[list[tuple]] = [[] for _ in range(envs.num_envs)]
-    for obs, action, out in _play(policy, envs, seed):
+    for obs, action, out in _play(policy, envs, seed, options):
         for e in range(envs.num_envs):
             if len(kept[e]) == quota:
                 continue
@@ -74,9 +80,12 @@ def record(policy: Policy, envs: JaxEnvs | HostEnv, episodes: int, seed: int = 0
     return [episode for turn in zip(*kept, strict=True) for episode in turn][:episodes]
 
 
-def _play(policy: Policy, envs: JaxEnvs | HostEnv, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray, Step]]:
-    """(obs, action, outcome) of every step of all environments, for ever; NumPy."""
-    key = jax.random.key(seed)
+def _play(
+    policy: Policy, envs: JaxEnvs | HostEnv, seed: int, options: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, Step]]:
+    """(obs, action, outcome) of every step of all environments, for ever, as the environments know them; NumPy."""
+    key, own = jax.random.key(seed), envs.space
+    envs = with_options(envs, options)
     act = jax.jit(lambda obs, t: policy(obs, step_keys(key, t)[0]))
     if isinstance(envs, JaxEnvs):
         state, obs = jax.jit(jax.vmap(envs.env.reset))(jax.random.split(jax.random.fold_in(key, 0), envs.num_envs))
@@ -92,5 +101,6 @@ def _play(policy: Policy, envs: JaxEnvs | HostEnv, seed: int) -> Iterator[tuple[
     while True:
         action = act(obs, t)
         state, out = step(t, state, action)
-        yield np.asarray(obs), np.asarray(action), jax.tree.map(np.asarray, out)
+        done = np.asarray(action), jax.tree.map(np.asarray, out)
+        yield without_options(np.asarray(obs), *done, options, own) if options else (np.asarray(obs), *done)
         obs, t = out.obs, t + 1

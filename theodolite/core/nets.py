@@ -13,11 +13,12 @@ from jax.lax import optimization_barrier
 from jaxtyping import Array, Float, Real
 
 from theodolite.core.arrays import Arrays, PRNGKey, lift
+from theodolite.core.convolution import plain
 from theodolite.core.dists import Categorical, Distribution, Normal, TanhNormal
 from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
 
-Initialiser = Callable[[PRNGKey, tuple[int, int]], Array]
+Initialiser = Callable[[PRNGKey, tuple[int, ...]], Array]
 Activation = Literal["tanh", "relu", "sin"]
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sin": jnp.sin}
 
@@ -92,20 +93,38 @@ def mlp(key: PRNGKey, widths: tuple[int, ...], *, hidden: Initialiser, head: Ini
     return MLP(tuple(layers), activation)
 
 
-class Torso(Arrays):
-    """Features of an observation: a convolution first where it is an image, then dense layers, all activated."""
+class Strided(Arrays):
+    """A convolution that moves by `stride` cells, for images that are large."""
 
-    conv: Linear | None
-    """3 x 3 windows of all channels, as rows, to channels."""
+    kernel: Float[Array, "h w I C"]
+    bias: Float[Array, " C"]
+    stride: int = eqx.field(static=True)
+
+    def __call__(self, x: Float[Array, "*batch H W I"]) -> Float[Array, "*batch h w C"]:
+        """The layer's output."""
+        out = plain(x.reshape(-1, *x.shape[-3:]), self.kernel, self.stride, 0)
+        return (out + lift(self.bias, 4)).reshape(*x.shape[:-3], *out.shape[1:])
+
+
+class Torso(Arrays):
+    """Features of an observation: convolutions first where it is an image, then dense layers, all activated."""
+
+    conv: Linear | tuple[Strided, ...] | None
+    """3 x 3 windows of all channels, as rows, to channels; strided convolutions where the image is large."""
     layers: tuple[Linear, ...]
     activation: Callable[[Array], Array] = eqx.field(static=True)
+    scale: float = eqx.field(static=True, default=1.0)
+    """What bytes are multiplied by; real numbers stay as they are."""
 
     def __call__(self, obs: Real[Array, "*obs"]) -> Float[Array, "*batch features"]:
-        """The last layer's output; bytes are taken as numbers."""
-        x = obs if jnp.issubdtype(obs.dtype, jnp.floating) else obs.astype(jnp.float32)
-        if self.conv is not None:
+        """The last layer's output."""
+        x = obs if jnp.issubdtype(obs.dtype, jnp.floating) else obs.astype(jnp.float32) * self.scale
+        if isinstance(self.conv, tuple):
+            for strided in self.conv:
+                x = self.activation(strided(x))
+        elif self.conv is not None:
             x = self.activation(self.conv(windows(x)))
-            x = x.reshape(*x.shape[:-3], -1)
+        x = x if self.conv is None else x.reshape(*x.shape[:-3], -1)
         for layer in self.layers:
             x = self.activation(layer(x))
         return x
@@ -118,17 +137,25 @@ def windows(image: Float[Array, "*batch H W C"]) -> Float[Array, "*batch h w inp
     return jnp.concatenate(shifted, axis=-1)
 
 
-def torso(
-    key: PRNGKey, shape: tuple[int, ...], widths: tuple[int, ...], *, channels: int, hidden: Initialiser
-) -> tuple[Torso, int]:
-    """Features for observations of a shape, and how many there are: dense layers, after a convolution for images.
+LARGE = 36
+"""Rows and columns from which an image is read by strided convolutions, those of Mnih et al. 2013."""
+
+
+def torso(key: PRNGKey, box: Box, widths: tuple[int, ...], *, channels: int, hidden: Initialiser) -> tuple[Torso, int]:
+    """Features for observations of a space, and how many there are: dense layers, after convolutions for images.
+
+    Small images go through one convolution of 3 x 3, large ones through 8 x 8 at stride 4 and, with twice the channels,
+    4 x 4 at stride 2. Bytes are scaled by the highest one.
 
     Raises:
         UserError: observations are neither vectors nor images.
     """
     conv_key, key = jax.random.split(key)
+    shape = box.shape
     conv, inputs = None, shape[0] if shape else 0
-    if len(shape) == 3 and min(shape[:2]) >= 3:
+    if len(shape) == 3 and min(shape[:2]) >= LARGE:
+        conv, inputs = _strided(conv_key, shape, channels, hidden)
+    elif len(shape) == 3 and min(shape[:2]) >= 3:
         conv = Linear(hidden(conv_key, (9 * shape[2], channels)), jnp.zeros(channels))
         inputs = (shape[0] - 2) * (shape[1] - 2) * channels
     elif len(shape) != 1:
@@ -139,7 +166,19 @@ def torso(
     sizes = (inputs, *widths)
     keys = jax.random.split(key, max(len(widths), 1))
     layers = (Linear(hidden(k, pair), jnp.zeros(pair[1])) for k, pair in zip(keys, pairwise(sizes)))  # noqa: B905
-    return Torso(conv, tuple(layers), jax.nn.relu), sizes[-1]
+    scale = 1 / box.high if box.dtype == "uint8" and isinstance(box.high, float) and 0 < box.high < jnp.inf else 1.0
+    return Torso(conv, tuple(layers), jax.nn.relu, scale), sizes[-1]
+
+
+def _strided(
+    key: PRNGKey, shape: tuple[int, ...], channels: int, hidden: Initialiser
+) -> tuple[tuple[Strided, ...], int]:
+    """The convolutions for a large image, and how many numbers come out."""
+    found, (height, width, inputs) = [], shape
+    for own, size, stride, outputs in zip(jax.random.split(key), (8, 4), (4, 2), (channels, 2 * channels), strict=True):
+        found.append(Strided(hidden(own, (size, size, inputs, outputs)), jnp.zeros(outputs), stride))
+        height, width, inputs = (height - size) // stride + 1, (width - size) // stride + 1, outputs
+    return tuple(found), height * width * inputs
 
 
 class Actor(Arrays):

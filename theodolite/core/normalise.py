@@ -64,28 +64,39 @@ class NormalisedObs(Arrays):
 def normalise_obs(agent: Agent, initial: Moments | None = None) -> Agent:
     """The agent, seeing standardised observations. `initial` starts the moments from data, such as demonstrations.
 
-    An update uses the moments that acting used, and only then takes the new observations in.
+    An update uses the moments that acting used, and only then takes the new observations in. The marks of an option in
+    force stay as they are: standardised, those of a rare option would be huge, and none would be a number.
     """
+    options = agent.options
+
+    def own(obs: Obs) -> Obs:
+        return obs[..., :-options] if options else obs
+
+    def seen(m: Moments, obs: Obs) -> Obs:
+        if not options:
+            return m.standardise(obs)
+        standard = m.standardise(own(obs))
+        return jnp.concatenate([standard, obs[..., -options:].astype(standard.dtype)], -1)
 
     def init(key: PRNGKey, space: Space) -> NormalisedObs:
         start = no_moments(space.obs.shape) if initial is None else initial
         return NormalisedObs(agent.init(key, space), start)
 
     def act(s: NormalisedObs, obs: Obs, key: PRNGKey) -> tuple[Action, Float[Array, "..."]]:
-        return agent.act(s.inner, s.moments.standardise(obs), key)
+        return agent.act(s.inner, seen(s.moments, obs), key)
 
     def update(s: NormalisedObs, batch: Batch, key: PRNGKey) -> tuple[NormalisedObs, Metrics]:
-        seen = batch._replace(obs=s.moments.standardise(batch.obs), last_obs=s.moments.standardise(batch.last_obs))
-        inner, metrics = agent.update(s.inner, seen, key)
-        return NormalisedObs(inner, add(s.moments, batch.obs)), metrics
+        standard = batch._replace(obs=seen(s.moments, batch.obs), last_obs=seen(s.moments, batch.last_obs))
+        inner, metrics = agent.update(s.inner, standard, key)
+        return NormalisedObs(inner, add(s.moments, own(batch.obs))), metrics
 
     def mode(s: NormalisedObs, obs: Obs) -> Action:
-        return agent.mode(s.inner, s.moments.standardise(obs))
+        return agent.mode(s.inner, seen(s.moments, obs))
 
     def log_prob(s: NormalisedObs, obs: Obs, action: Action) -> Float[Array, "..."]:
-        return agent.log_prob(s.inner, s.moments.standardise(obs), action)
+        return agent.log_prob(s.inner, seen(s.moments, obs), action)
 
-    return Agent(init, act, update, mode, log_prob, agent.rollout)
+    return agent._replace(init=init, act=act, update=update, mode=mode, log_prob=log_prob)
 
 
 class NormalisedReward(Arrays):
@@ -118,11 +129,10 @@ def normalise_reward(agent: Agent, discount: Scalar = 0.99, clip: float = 10.0) 
         inner, metrics = agent.update(s.inner, batch._replace(reward=scaled), key)
         return NormalisedReward(inner, discounted, moments), metrics
 
-    return Agent(
-        init,
-        lambda s, obs, key: agent.act(s.inner, obs, key),
-        update,
-        lambda s, obs: agent.mode(s.inner, obs),
-        lambda s, obs, action: agent.log_prob(s.inner, obs, action),
-        agent.rollout,
+    return agent._replace(
+        init=init,
+        act=lambda s, obs, key: agent.act(s.inner, obs, key),
+        update=update,
+        mode=lambda s, obs: agent.mode(s.inner, obs),
+        log_prob=lambda s, obs, action: agent.log_prob(s.inner, obs, action),
     )

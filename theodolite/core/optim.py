@@ -26,6 +26,13 @@ def adam(learning_rate: Scalar, *, max_norm: Scalar | None = None, eps: Scalar =
     return optax.flatten(optax.chain(*steps))
 
 
+def rmsprop(learning_rate: Scalar, *, max_norm: Scalar, eps: Scalar, decay: Scalar = 0.99) -> Optimiser:
+    """RMSProp with ε inside the root, after clipping the global norm of the gradient to `max_norm`."""
+    scale = optax.scale_by_rms(decay=decay, eps=eps, eps_in_sqrt=True)
+    steps = optax.clip_by_global_norm(max_norm), scale, optax.scale_by_learning_rate(learning_rate)
+    return optax.flatten(optax.chain(*steps))
+
+
 def apply(optimiser: Optimiser, gradient: PyTree, state: OptState, params: PyTree) -> tuple[PyTree, OptState]:
     """One step: the new parameters and the optimiser's new state."""
     with jax.numpy_dtype_promotion("standard"):  # optax relies on it, whatever the caller forbids

@@ -34,3 +34,26 @@ def gae(
 
     _, advantages = jax.lax.scan(backward, jnp.zeros_like(delta[0]), (delta, carries), reverse=True, unroll=8)
     return advantages
+
+
+def segments(
+    reward: Float[Array, "T *E"],
+    bootstrap: Float[Array, "T *E"],
+    goes_on: Bool[Array, "T *E"],
+    discount: Scalar,
+) -> Float[Array, "T *E"]:
+    """Returns of segments of a rollout, each of which ends in a value of what follows it.
+
+        R_t = r_t + γ R_{t+1} where the segment goes on after step t,   R_t = r_t + γ bootstrap_t where it ends there
+
+    The last row ends one, whatever `goes_on` says; where nothing follows, the bootstrap is 0.
+    """
+    goes_on = goes_on.at[-1].set(False)
+
+    def backward(following: Array, row: tuple[Array, Array, Array]):
+        reward_t, bootstrap_t, goes_on_t = row
+        total = reward_t + discount * jnp.where(goes_on_t, following, bootstrap_t)
+        return total, total
+
+    _, found = jax.lax.scan(backward, jnp.zeros_like(reward[0]), (reward, bootstrap, goes_on), reverse=True, unroll=8)
+    return found

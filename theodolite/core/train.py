@@ -27,6 +27,7 @@ from theodolite.core.drive import (
 from theodolite.core.env import JaxEnvs, Space
 from theodolite.core.errors import NotFinite
 from theodolite.core.host import HostEnv
+from theodolite.core.options import HostOptions, seen_space
 
 C = TypeVar("C")
 
@@ -186,8 +187,10 @@ def expected_carry(make: Callable[[C], Agent], config: C, envs: JaxEnvs | HostEn
     def begin(c: PyTree, key: PRNGKey) -> Carry:
         if isinstance(envs, JaxEnvs):
             return start(make(c), envs, key)
-        obs = jnp.zeros((envs.num_envs, *envs.space.obs.shape), envs.space.obs.dtype)
-        return Carry(make(c).init(key, envs.space), None, obs, no_episodes(envs.num_envs))
+        agent = make(c)
+        seen = seen_space(envs.space, agent.options).obs
+        obs = jnp.zeros((envs.num_envs, *seen.shape), seen.dtype)
+        return Carry(agent.init(key, envs.space), None, obs, no_episodes(envs.num_envs))
 
     return over_axis(jax.eval_shape(begin, config, jax.random.key(0)), seeds)
 
@@ -203,8 +206,8 @@ def over_axis(shapes: PyTree, seeds: int) -> PyTree:
 
 
 def _train_host(make, config, envs, updates, every, seed, resume) -> Iterator[Chunk]:
-    key = run_keys(seed, 1)[0]
-    rollout = make(config).rollout
+    key, space, agent = run_keys(seed, 1)[0], envs.space, make(config)
+    envs = HostOptions(envs, agent.options) if agent.options else envs
     act = jax.jit(lambda c, state, obs, key, t: make(c).act(state, obs, step_keys(key, t)[0]))
     improve = jax.jit(lambda c, carry, batch, key: learn(make(c), carry, batch, key), donate_argnums=1)
     if resume:
@@ -212,13 +215,13 @@ def _train_host(make, config, envs, updates, every, seed, resume) -> Iterator[Ch
         carry = Carry(carry.agent, None, jnp.asarray(envs.reset(env_seed(seed, done))), no_episodes(envs.num_envs))
     else:
         # the configuration is traced here too: folded in as a constant it would give other last bits
-        init = jax.jit(lambda c, key: make(c).init(key, envs.space), compiler_options=RUNS_ONCE)
+        init = jax.jit(lambda c, key: make(c).init(key, space), compiler_options=RUNS_ONCE)
         done, carry = 0, start_host(partial(init, config), envs, jax.random.fold_in(key, 0), env_seed(seed, 0))
     while done < updates:
         rows = []
         for update in range(done, min(done + every, updates)):
             collect_key, learn_key = update_keys(key, update)
-            carry, batch = collect_host(partial(act, config), envs, carry, collect_key, rollout)
+            carry, batch = collect_host(partial(act, config), envs, carry, collect_key, agent.rollout)
             carry, metrics = improve(config, carry, batch, learn_key)
             rows.append(metrics)
         done = update + 1

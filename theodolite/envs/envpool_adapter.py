@@ -7,6 +7,9 @@ step led to, `obs` the first observation of the next episode.
 EnvPool reports an episode that terminates in the very step of its time limit as truncated. For the families of
 `OWN_CLOCK` the limit is therefore kept here, one step inside EnvPool's own, and both ends are exact. For the others
 (their rewards or resets read the limit) EnvPool's flags hold, which differ in that one case.
+
+Atari games come with the usual preprocessing: grey, 84 x 84, four frames, each the last of four; `episodic_life=true`
+ends an episode with every life, `reward_clip=true` leaves a reward its sign. The ROMs are in EnvPool's own packages.
 """
 
 import os
@@ -83,11 +86,16 @@ class EnvPoolEnvs:
         last_obs = self._reader.read(seen)
         obs, ended = last_obs, np.flatnonzero(terminated | truncated)
         if ended.size:
-            first, _ = self._pool.reset(ended.astype(np.int32))
             obs = last_obs.copy()
-            obs[ended] = self._reader.read(first)
+            obs[ended] = self._reader.read(self._next_episodes(ended.astype(np.int32)))
         out: Any = (obs, np.asarray(reward, np.float32), terminated, truncated & ~terminated, last_obs)
         return Step(*out)
+
+    def _next_episodes(self, ended: np.ndarray) -> np.ndarray:
+        """The first observations of the copies that ended; of one that only lost a life, those of the next life."""
+        if self._options.get("episodic_life"):  # a reset would begin a new game, EnvPool's own dead step does not
+            return self._pool.step(self._writer.write(np.zeros(len(ended), np.int32)), ended)[0]
+        return self._pool.reset(ended)[0]
 
     def close(self) -> None:
         """Free the pool."""

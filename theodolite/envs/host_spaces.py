@@ -1,6 +1,7 @@
 """Gymnasium's spaces as ours, with the maps of observations out of them and of actions into them.
 
-Observations become float32 (uint8 images stay as they are, a `Discrete` one becomes a one-hot vector); actions are
+Observations become float32 (uint8 images stay bytes, with channels last: a first axis at most a quarter of the others
+is one of channels or frames; a `Discrete` one becomes a one-hot vector); actions are
 clipped to their box and cast to the type that the environment wants. Everything else is refused with a sentence that
 says what to wrap.
 """
@@ -36,6 +37,9 @@ def observations(id: str, space: spaces.Space, mend: str) -> Reader:
         UserError: dictionaries, tuples and other composites.
     """
     match space:
+        case spaces.Box(dtype=np.uint8, shape=shape) if len(shape) == 3 and 4 * shape[0] <= min(shape[1:]):
+            box = _box(space, "uint8")
+            return Reader(box._replace(shape=(*shape[1:], shape[0])), _channels_last)
         case spaces.Box(dtype=np.uint8):
             return Reader(_box(space, "uint8"), lambda obs: np.array(obs, np.uint8))
         case spaces.Box():
@@ -47,6 +51,10 @@ def observations(id: str, space: spaces.Space, mend: str) -> Reader:
         f"environment {id!r} has observations of type {type(space).__name__} ({_brief(space)}): a Box or a Discrete "
         f"space is expected. {mend}"
     )
+
+
+def _channels_last(obs: np.ndarray) -> np.ndarray:
+    return np.array(np.moveaxis(obs, 1, -1), np.uint8, order="C")
 
 
 def actions(id: str, space: spaces.Space, mend: str) -> Writer:

@@ -35,6 +35,7 @@ from theodolite.core.claim import Paper
 from theodolite.core.config import config, non_negative, one_of, positive, probability, require, sizes
 from theodolite.core.demos import Rows
 from theodolite.core.env import Space
+from theodolite.core.options import refuse
 from theodolite.intent import learned_reward
 from theodolite.intent.learned_reward import INPUTS, AnyRows, LearnedReward, Networks, Replay
 
@@ -190,7 +191,12 @@ def update(
 
 
 def agent(c: Config, learner: Agent, expert: demos.Transitions) -> Agent:
-    """The learner, paid by a reward that is learned from the expert instead of by the environment."""
+    """The learner, paid by a reward that is learned from the expert instead of by the environment.
+
+    Raises:
+        UserError: the learner has options.
+    """
+    refuse(learner, "AIRL")
     return Agent(
         init=partial(init, c, learner, expert),
         act=lambda s, obs, key: learner.act(s.learner, obs, key),

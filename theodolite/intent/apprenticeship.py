@@ -24,6 +24,7 @@ from theodolite.core.arrays import Arrays, Metrics, PRNGKey
 from theodolite.core.claim import Paper
 from theodolite.core.config import config, one_of, require
 from theodolite.core.env import Action, Box, Discrete, Obs, Space
+from theodolite.core.options import refuse
 
 PAPER = Paper("Model-Free Imitation Learning with Policy Optimization", "Ho, Gupta and Ermon", 2016, arxiv="1605.08478")
 METRICS = {
@@ -110,7 +111,12 @@ def update(
 
 
 def agent(c: Config, learner: Agent, expert: demos.Transitions, space: Space) -> Agent:
-    """The learner, paid along the feature differences between expert and policy."""
+    """The learner, paid along the feature differences between expert and policy.
+
+    Raises:
+        UserError: the learner has options.
+    """
+    refuse(learner, "apprenticeship learning")
     return Agent(
         init=partial(init, c, learner, expert),
         act=lambda s, obs, key: learner.act(s.learner, obs, key),

@@ -35,6 +35,7 @@ from theodolite.core.config import config, non_negative, one_of, optional, posit
 from theodolite.core.demos import Rows
 from theodolite.core.env import Discrete, Space
 from theodolite.core.errors import UserError
+from theodolite.core.options import refuse
 
 PAPER = Paper("Generative Adversarial Imitation Learning", "Ho and Ermon", 2016, arxiv="1606.03476")
 METRICS = {
@@ -314,7 +315,12 @@ def update(
 
 
 def agent(c: Config, learner: Agent, expert: demos.Transitions) -> Agent:
-    """The learner, paid by a discriminator that has seen the expert instead of by the environment."""
+    """The learner, paid by a discriminator that has seen the expert instead of by the environment.
+
+    Raises:
+        UserError: the learner has options.
+    """
+    refuse(learner, "GAIL")
     return Agent(
         init=partial(init, c, learner, expert),
         act=lambda s, obs, key: learner.act(s.learner, obs, key),

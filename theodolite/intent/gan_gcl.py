@@ -27,6 +27,7 @@ from theodolite.core.config import config, non_negative, one_of, positive, requi
 from theodolite.core.demos import Rows
 from theodolite.core.env import Space
 from theodolite.core.errors import UserError
+from theodolite.core.options import refuse
 from theodolite.intent import learned_reward
 from theodolite.intent.learned_reward import INPUTS, AnyRows, LearnedReward, Networks
 
@@ -173,8 +174,9 @@ def agent(c: Config, learner: Agent, expert: demos.Transitions) -> Agent:
     """The learner, paid by what tells its trajectories from the expert's.
 
     Raises:
-        UserError: rollouts or demonstrations are not made of whole trajectories of the horizon.
+        UserError: rollouts or demonstrations are not made of whole trajectories of the horizon, or options.
     """
+    refuse(learner, "GAN-GCL")
     for what, rows in (("rollouts of the learner", learner.rollout), ("the demonstrations", expert.obs.shape[0])):
         if rows % c.horizon:
             raise UserError(

@@ -19,6 +19,7 @@ from theodolite.core.agent import Agent, Batch, State
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
 from theodolite.core.demos import Rows
 from theodolite.core.env import Box, Discrete, Space
+from theodolite.core.options import plain
 
 Inputs = Literal["obs", "obs_action", "next_obs"]
 INPUTS = ("obs", "obs_action", "next_obs")
@@ -155,10 +156,13 @@ def standardiser(r: LearnedReward, obs: Float[Array, "N O"], rounds: Array, unti
 
 
 def paid_by(reward: RewardOf, learner: Agent, space: Space) -> Agent:
-    """The learner, paid by a fixed reward on transitions instead of by the environment; its state is the learner's."""
+    """The learner, paid by a fixed reward on transitions instead of by the environment; its state is the learner's.
+
+    The reward sees the environment's own observations and actions, also where the learner has options.
+    """
 
     def update(s: State, batch: Batch, key: PRNGKey) -> tuple[State, Metrics]:
-        paid = reward(seen_in(batch, space))
+        paid = reward(seen_in(plain(batch, learner.options, space), space))
         s, metrics = learner.update(s, batch._replace(reward=paid), key)
         return s, {**metrics, "learned_reward": paid.mean()}
 

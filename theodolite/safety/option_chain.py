@@ -50,6 +50,8 @@ class Risk(NamedTuple):
     """Expected steps per episode."""
     visits: Float[Array, " S"]
     """Expected arrivals at every state."""
+    usage: Float[Array, "S W"]
+    """Expected steps that every option takes from every state."""
 
 
 def arrive(options: Options, value: Float[Array, "S W"]) -> Float[Array, "S W"]:
@@ -106,20 +108,21 @@ def capped(world: World, options: Options, horizon: int) -> Moments:
     return jax.lax.fori_loop(0, horizon, lambda _, m: backup(world, options, m), Moments(nothing, nothing))
 
 
-def arrivals(world: World, options: Options, horizon: int) -> Float[Array, " S"]:
-    """Expected number of arrivals at every state in an episode of at most `horizon` steps."""
+def arrivals(world: World, options: Options, horizon: int) -> tuple[Float[Array, " S"], Float[Array, "S W"]]:
+    """Expected number of arrivals at every state, and of steps from every pair, in an episode of `horizon` at most."""
     goes_on = rewards(world)[2]
 
-    def step(_: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        acting, total = carry
+    def step(_: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        acting, total, usage = carry
         pairs = acting[:, :, None] * options.policy
         arrived = jnp.einsum("swa,sat->tw", pairs, world.mdp.transition)
         going = goes_on * arrived
         switching = jnp.sum(options.ending * going, axis=-1, keepdims=True)
-        return (1 - options.ending) * going + options.choice * switching, total + arrived.sum(-1)
+        following = (1 - options.ending) * going + options.choice * switching
+        return following, total + arrived.sum(-1), usage + acting
 
     begun = world.mdp.initial[:, None] * options.choice
-    return jax.lax.fori_loop(0, horizon, step, (begun, jnp.zeros_like(world.mdp.initial)))[1]
+    return jax.lax.fori_loop(0, horizon, step, (begun, jnp.zeros_like(world.mdp.initial), jnp.zeros_like(begun)))[1:]
 
 
 def spread(world: World, options: Options, found: Moments) -> tuple[Array, Array, Array]:
@@ -132,6 +135,6 @@ def spread(world: World, options: Options, found: Moments) -> tuple[Array, Array
 
 def risk(world: World, options: Options, horizon: int) -> Risk:
     """All of it, for episodes of at most `horizon` steps."""
-    visits = arrivals(world, options, horizon)
+    visits, usage = arrivals(world, options, horizon)
     hazards = jnp.sum(jnp.where(world.noisy, visits, 0))
-    return Risk(*spread(world, options, capped(world, options, horizon)), hazards, visits.sum(), visits)
+    return Risk(*spread(world, options, capped(world, options, horizon)), hazards, visits.sum(), visits, usage)

@@ -10,6 +10,10 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+UNCAPPED = 1e30
+"""A cap that never binds."""
+FLOOR = 1e-4
+"""Added to a probability before its logarithm is taken, as the authors of the penalty do."""
 Memory = PyTree[Array]
 Policy = Callable[[Int[Array, " K"], Int[Array, ""]], Float[Array, " A"]]
 """π(·|features, option) as it stands."""

@@ -26,15 +26,11 @@ from theodolite.core.arrays import Arrays
 from theodolite.core.claim import Paper
 from theodolite.core.config import config, non_negative, one_of, positive, require
 from theodolite.core.errors import UserError
-from theodolite.safety.penalty import Penalty, Policy, Score, Visit
+from theodolite.safety.penalty import FLOOR, UNCAPPED, Penalty, Policy, Score, Visit
 
 PAPER = Paper("Safe Option-Critic: Learning Safety in the Option-Critic Architecture", "Jain, Khetarpal, Precup", 2018,
               arxiv="1807.08060")  # fmt: skip
 METRICS = {"cost": "mean penalty per step that the critics were charged; 0 for rules that act through the actor alone"}
-UNCAPPED = 1e30
-"""A cap that never binds."""
-FLOOR = 1e-4
-"""Added to a probability before its logarithm is taken, as the authors do."""
 
 
 @config

@@ -17,13 +17,16 @@ from theodolite.claims.an17.safe_option_critic_arms import (
     PRINTED,
     PSIS,
     RELEASED,
+    SARSA,
     SHOWN,
     TV,
     jobs,
 )
+from theodolite.claims.an17.safe_option_critic_deep import CLAIMS as DEEP_CLAIMS
 from theodolite.claims.an17.safe_option_critic_linear import OUTCOMES, POLE_PSIS, PUDDLE_PSIS
 from theodolite.core.claim import Claim, Expectation, Item, at_least, at_most, better, close, lower
 from theodolite.core.scores import Scores
+from theodolite.safety import a2oc
 from theodolite.safety import option_critic as oc
 from theodolite.safety import safe_option_critic as safe
 from theodolite.safety import tail_risk as tail
@@ -49,7 +52,7 @@ def _spread(id: str, rule: str, panels: tuple[str, ...], text: str, source: Any,
     """The bar in its three parts: spread at least 10% lower, noisy visits 20%, return not by more than an error."""
     same: dict[str, Any] = {"arms": (than, *([] if than == FLAT else [RELEASED, PRINTED, ALL]), rule), "cases": panels,
                             "source": source, "statistic": "mean"}  # fmt: skip
-    same["arms"] = tuple(dict.fromkeys(same["arms"]))
+    same["arms"] = tuple(dict.fromkeys([*same["arms"], *([SARSA] if panels == (MILD,) and than == NEUTRAL else [])]))
     two: dict[str, Any] = same | {"arms": (than, rule)}
     return [
         Claim(id=f"{id}-spread", text=f"{text}: the standard deviation of the return is at least 10% lower.",
@@ -202,6 +205,7 @@ CLAIMS = (
         ),
         **PLAIN,
     ),
+    *DEEP_CLAIMS,
 )
 
 
@@ -216,7 +220,7 @@ ITEM = Item(
     module=__name__,
     title="Safe Option-Critic",
     category="Preventing bad behavior",
-    papers=(safe.PAPER, oc.PAPER, tail.PAPER),
+    papers=(safe.PAPER, oc.PAPER, a2oc.PAPER, tail.PAPER),
     claims=CLAIMS,
     jobs=jobs,
     figure=figure,
@@ -231,7 +235,10 @@ ITEM = Item(
         "standard error; the noisy TV is seen with the default ψ.",
         "Milder settings are a temperature of 0.1 and smaller steps; the versions' settings are the authors'.",
         f"At size quick the panels are {', '.join(SHOWN['quick'])}, with half the episodes.",
-        "The games are not rerun: there is no A2OC here, and 80 million frames are out of reach.",
+        "Of the games a small one stands in, at size full: 80 million frames are out of reach. At size quick deep "
+        "networks learn on a CartPole whose right half pays with noise; then they play, drawing their actions.",
+        "What is released for the games penalises all steps and lets the penalty into the critic, whatever its "
+        "condition on the start says; as printed it is that of an episode's first step.",
         "CartPole's velocities are clipped to ±3 and ±3.5 before coding; the authors' range collapses them.",
         "On CartPole the authors' step of 0.1 on ten tilings is a full step of 1, after which the start pair has no "
         "error left: the released penalty is then none.",

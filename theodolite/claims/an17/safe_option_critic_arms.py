@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from theodolite.claims.an17 import safe_option_critic_deep as deep
 from theodolite.claims.an17 import safe_option_critic_linear as linear
+from theodolite.control import sarsa
 from theodolite.core import tabular
 from theodolite.core.claim import Job, Row, Size, row
 from theodolite.core.env import time_limit
@@ -17,13 +19,14 @@ from theodolite.core.tiles import one_hot
 from theodolite.envs import rooms
 from theodolite.safety import option_chain as chain
 from theodolite.safety import option_critic as oc
+from theodolite.safety import option_diagnostics as diagnostics
 from theodolite.safety import safe_option_critic as safe
 
 HORIZON = 500
 """Steps after which an episode is cut."""
 NEUTRAL, CRITICS = "option-critic", "both critics"
 RELEASED, PRINTED, ALL = "start pair, as released", "start pair, once per visit", "all pairs, actor"
-FLAT, FLAT_CRITICS, PLANNED = "flat actor-critic", "flat, both critics", "planned"
+FLAT, FLAT_CRITICS, PLANNED, SARSA = "flat actor-critic", "flat, both critics", "planned", "Sarsa"
 RULES: dict[str, safe.Config] = {
     RELEASED: safe.RELEASED, PRINTED: safe.PRINTED, ALL: safe.Config(through="actor", cap=safe.UNCAPPED),
     CRITICS: safe.Config(), FLAT_CRITICS: safe.Config(),
@@ -39,7 +42,7 @@ OPTION_RULES = (RELEASED, PRINTED, ALL, CRITICS)
 PANELS: dict[str, tuple[dict[str, Any], oc.Config, tuple[str, ...]]] = {
     FIRST: ({"noise": "uniform"}, V1, OPTION_RULES),
     SECOND: ({"noise": "normal"}, V2, OPTION_RULES),
-    MILD: ({"noise": "normal"}, TUNED, (*OPTION_RULES, FLAT, FLAT_CRITICS)),
+    MILD: ({"noise": "normal"}, TUNED, (*OPTION_RULES, FLAT, FLAT_CRITICS, SARSA)),
     MILD_UNIFORM: ({"noise": "uniform"}, TUNED, OPTION_RULES),
     TV: ({"name": "noisy-tv"}, TUNED, (CRITICS,)),
 }
@@ -89,12 +92,14 @@ class Study:
     def __init__(self, panel: str, episodes: int):
         options, self.learner, _ = PANELS[panel]
         self.world, self.episodes = rooms.rooms(**options), episodes
-        noisy = self.world.noisy
+        noisy, self.rooms = self.world.noisy, diagnostics.rooms_of(self.world)
         features = one_hot(self.world.mdp.initial.size)
         self.task = oc.Task(time_limit(rooms.env(self.world), HORIZON), features, lambda obs: noisy[obs])
 
     def run(self, rule: str, psis: tuple[float, ...], seeds: tuple[int, ...]) -> list[dict[str, Any]]:
         """For each ψ, exact evaluation of what every seed learned, and its curves while it learned."""
+        if rule == SARSA:
+            return [self.reference(seeds)]
         c, keys = learner_of(self.learner, rule), jnp.tile(keys_of(seeds), len(psis))
         train: Callable[..., Any] = partial(oc.train, self.task, keys=keys, episodes=self.episodes, windows=WINDOWS)
         if rule in RULES:
@@ -102,10 +107,32 @@ class Study:
             state, seen = train(configs, make=paired)
         else:
             state, seen = train(stacked([c] * len(psis), len(seeds)))
-        found = {**self.evaluated(c, state)._asdict(), "learning": seen["hazards"], "switches": seen["switches"],
-                 "weights": state.weights}  # fmt: skip
+        risk = self.evaluated(c, state)
+        found = {**risk._asdict(), "learning": seen["hazards"], "switches": seen["switches"],
+                 "weights": state.weights, **self.diagnosed(risk, jax.nn.sigmoid(state.heads.ending))}  # fmt: skip
         return [{name: np.asarray(x[i * len(seeds) : (i + 1) * len(seeds)]) for name, x in found.items()}
                 for i in range(len(psis))]  # fmt: skip
+
+    def reference(self, seeds: tuple[int, ...]) -> dict[str, Any]:
+        """Sarsa under the same measures."""
+        task, c = self.task, sarsa.Config(rate=self.learner.critic_rate, temperature=self.learner.temperature)
+        state, seen = sarsa.train(c, *task, keys_of(seeds), episodes=self.episodes, windows=WINDOWS)
+        policy = sarsa.policy(c, state.weights)[:, :, None]
+        never, always = jnp.zeros_like(policy[..., 0]), jnp.ones_like(policy[..., 0])
+        one = jax.jit(lambda p: chain.risk(self.world, chain.Options(p, never[0], always[0]), HORIZON))
+        risk = jax.lax.map(one, policy, batch_size=32)
+        found = {**risk._asdict(), "learning": seen["hazards"], "switches": jnp.zeros_like(seen["hazards"]),
+                 **self.diagnosed(risk, never)}  # fmt: skip
+        return {name: np.asarray(x) for name, x in found.items()}
+
+    def diagnosed(self, risk: chain.Risk, ending: jax.Array) -> dict[str, jax.Array]:
+        """What options are used for, of every run."""
+        maps = jax.vmap(diagnostics.ending_map)(risk.usage, ending)
+        return {
+            "option_entropy": jax.vmap(diagnostics.usage_entropy)(risk.usage),
+            "room_information": jax.vmap(lambda usage: diagnostics.room_information(usage, self.rooms))(risk.usage),
+            "ending": jax.vmap(diagnostics.ending_rate)(risk.usage, ending), "endings": maps,
+        }  # fmt: skip
 
     def evaluated(self, c: oc.Config, state: oc.State, world: rooms.World | None = None) -> chain.Risk:
         """Exact risk of every run, in this world or another."""
@@ -177,13 +204,16 @@ def rows_of(
         curves = {"hazards": (at, learning)} if panel == MILD else {}
         if i == 0:
             curves["visits"] = (np.arange(found["visits"].shape[1]), found["visits"].mean(0))
+            curves["endings"] = (np.arange(found["endings"].shape[1]), found["endings"].mean(0))
         rows.append(row(
             arm, panel, seed, curves, psi=psi, mean_return=found["mean"][i], return_in_errors=found["mean"][i] / error,
             deviation=found["deviation"][i], within=found["within"][i], hazards=found["hazards"][i],
             steps=found["steps"][i], switches=found["switches"][i, -1],
             relative_deviation=found["deviation"][i] / base["deviation"].mean(),
             relative_hazards=found["hazards"][i] / base["hazards"].mean(),
-            learning_hazards=learning.mean() / unit, first_hazards=learning[0] / base["learning"][:, 0].mean(),
+            option_entropy=found["option_entropy"][i], room_information=found["room_information"][i],
+            ending=found["ending"][i], learning_hazards=learning.mean() / unit,
+            first_hazards=learning[0] / base["learning"][:, 0].mean(),
         ))  # fmt: skip
     return rows
 
@@ -193,7 +223,9 @@ def curve_rows(panel: str, arm: str, psis: Any, seeds: tuple[int, ...], sweep: l
     return [
         row(arm, f"{panel}/{psi:g}", seed, sweep_return=found["mean"][i],
             sweep_deviation=found["deviation"][i] / base["deviation"].mean(),
-            sweep_hazards=found["hazards"][i] / max(base["hazards"].mean(), 1e-9))
+            sweep_hazards=found["hazards"][i] / max(base["hazards"].mean(), 1e-9),
+            sweep_entropy=found["option_entropy"][i], sweep_information=found["room_information"][i],
+            sweep_ending=found["ending"][i])
         for psi, found in zip(psis, sweep, strict=True) for i, seed in enumerate(seeds)
     ]  # fmt: skip
 
@@ -211,7 +243,7 @@ def deployed(study: Study, seeds: tuple[int, ...], found: dict[str, dict]) -> li
 
 
 def jobs(size: Size, seeds: int | None) -> list[Job]:
-    """The panels, the linear tasks, and the gambles."""
+    """The panels, the linear tasks, the gambles, and the deep networks."""
     b = BUDGETS[size]
     who = tuple(range(seeds or b["seeds"]))
     tuning = min(b["tuning"], max(1, len(who)))
@@ -219,4 +251,4 @@ def jobs(size: Size, seeds: int | None) -> list[Job]:
         Job(rule, panel, who, partial(panel_rows, panel, rule, who, tuning, b["episodes"], alone=rule == rules[0]), 20)
         for panel, rules in SHOWN[size].items() for rule in rules
     ]  # fmt: skip
-    return [*in_rooms, *linear.jobs(size, seeds)]
+    return [*in_rooms, *linear.jobs(size, seeds), *deep.jobs(size, seeds)]

@@ -17,6 +17,7 @@ from theodolite.claims.an17.safe_option_critic_arms import (
     RELEASED,
     TV,
 )
+from theodolite.claims.an17.safe_option_critic_deep import CASES, DEEP, POLE
 from theodolite.core.claim import Claim
 from theodolite.core.scores import Scores
 from theodolite.envs import rooms
@@ -29,12 +30,13 @@ ARMS = (NEUTRAL, RELEASED, PRINTED, ALL, CRITICS)
 MAPPED = (NEUTRAL, RELEASED, ALL, CRITICS)
 QUANTITIES = {"sweep_deviation": "standard deviation of the return", "sweep_hazards": "noisy cells entered",
               "sweep_return": "mean return"}  # fmt: skip
+DEEP_CASE = CASES[POLE][0]
 FEWEST = 1e-2
 """Visits per episode at the white end of the scale."""
 
 
 def figure(scores: Scores, claims: dict[str, Claim]) -> "Figure":
-    """Maps of the expected visits, three quantities over ψ, visits while learning, and the gambles."""
+    """Maps of the visits, quantities over ψ, visits while learning, what options are for, deep networks, gambles."""
     from matplotlib.figure import Figure
 
     from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
@@ -43,6 +45,11 @@ def figure(scores: Scores, claims: dict[str, Claim]) -> "Figure":
     rows = [(2.75, partial(_maps, scores=scores, panel=panel)) for panel in shown]
     rows += [(2.9, partial(_sweep, scores=scores, panel=panel)) for panel in shown if panel in (MILD, FIRST)]
     rows += [(2.5, partial(_learning, scores=scores))] if MILD in shown else []
+    rows += [(2.75, partial(_options, scores=scores))] if MILD in shown else []
+    deep = [claims[id] for id in ("deep-visits", "deep-spread", "deep-return")]
+    rows += (
+        [(2.9, partial(_deep, scores=scores, claims=deep))] if scores.by_seed("deep_return", DEEP, DEEP_CASE) else []
+    )
     rows += [(3.1, partial(_gambles, scores=scores, claim=claims["reasons-not-aversion"]))]
     heights = [height for height, _ in rows]
     with figures.style():
@@ -74,6 +81,56 @@ def _learning(part: Any, scores: Scores) -> None:
     right.set_ylim(bottom=0)
 
 
+def _options(part: Any, scores: Scores) -> None:
+    """Where options end, and how they are used over ψ."""
+    from matplotlib.colors import Normalize
+
+    from theodolite.core import figures
+
+    part.suptitle(f"What options are for, {MILD}: where they end, and their use over ψ in nats", x=0.01, ha="left",
+                  fontsize=10)  # fmt: skip
+    grid, world, look = part.subplots(1, 4), rooms.rooms(**PANELS[MILD][0]), figures.looks(ARMS)
+    found = {arm: scores.curves("endings", arm, MILD) for arm in (NEUTRAL, CRITICS)}
+    maps = {arm: np.array(next(iter(curves.values()))[1]) for arm, curves in found.items() if curves}
+    norm = Normalize(min(m.min() for m in maps.values()), max(m.max() for m in maps.values()))
+    for axes, (arm, ending) in zip(grid[:2], maps.items(), strict=False):
+        picture = _map(axes, world, ending, norm, cmap="Purples")
+        axes.set_title(f"{arm}\nwhere options end", fontsize=8.5)
+    part.colorbar(picture, ax=list(grid[:2]), shrink=0.7, label="probability")
+    names = {"sweep_entropy": "entropy of use", "sweep_information": "room information"}
+    for axes, (metric, name) in zip(grid[2:], names.items(), strict=True):
+        for arm in ARMS:
+            columns = [list(scores.by_seed(metric, arm, f"{MILD}/{psi:g}").values()) for psi in PSIS]
+            if all(columns):
+                means = [np.mean(c) for c in columns]
+                axes.plot(PSIS, means, look[arm].marker + "-", color=look[arm].colour, markersize=4)
+        axes.set_xscale("log")
+        axes.set_xticks([PSIS[0], PSIS[2], PSIS[-1]], [f"{PSIS[i]:g}" for i in (0, 2, -1)])
+        axes.minorticks_off()
+        axes.set_xlabel("ψ; arms as above")
+        axes.set_ylim(bottom=0)
+        axes.set_title(name, fontsize=8.5)
+
+
+def _deep(part: Any, scores: Scores, claims: list[Claim]) -> None:
+    """Noise, spread and return of the deep networks over ψ."""
+    from matplotlib.lines import Line2D
+
+    from theodolite.core import figures
+
+    arms = claims[0].arms
+    look = figures.looks(arms)
+    cases = [case for case in CASES[POLE] if scores.by_seed("deep_return", DEEP, case)]
+    for axes, claim in zip(part.subplots(1, 3), claims, strict=True):
+        figures.dots(axes, claim, scores, cases, look)
+        axes.set_title(claim.unit, fontsize=8.5)
+        axes.set_xlabel("ψ")
+    handles = [Line2D([], [], color=look[a].colour, marker=look[a].marker, linewidth=0, label=a) for a in arms]
+    part.legend(handles=handles, title="Deep networks on a CartPole whose right half pays with noise, over ψ",
+                loc="outside upper left", ncols=3, alignment="left", frameon=False, fontsize=8.5, title_fontsize=10,
+                columnspacing=1.2)  # fmt: skip
+
+
 def _gambles(part: Any, scores: Scores, claim: Claim) -> None:
     """Regret of every kind of caution, one panel per kind of world."""
     from matplotlib.lines import Line2D
@@ -103,7 +160,7 @@ def _maps(part: Any, scores: Scores, panel: str) -> None:
     norm = LogNorm(FEWEST, 3.0, clip=True)
     for axes, arm in zip(grid, arms, strict=False):
         _, visits = next(iter(scores.curves("visits", arm, panel).values()))
-        picture = _map(axes, world, np.array(visits), norm)
+        picture = _map(axes, world, np.maximum(visits, FEWEST), norm)
         per_episode = np.mean(list(scores.by_seed("hazards", arm, panel).values()))
         axes.set_title(f"{arm}\n{per_episode:.2g} noisy cells per episode", fontsize=8.5)
     for spare in grid[len(arms) :]:
@@ -111,16 +168,16 @@ def _maps(part: Any, scores: Scores, panel: str) -> None:
     part.colorbar(picture, ax=list(grid[: len(arms)]), shrink=0.8, label="visits per episode")
 
 
-def _map(axes: "Axes", world: rooms.World, visits: np.ndarray, norm: Any) -> Any:
-    """One map: walls dark, visits in blue, noisy cells dotted, the goal marked."""
+def _map(axes: "Axes", world: rooms.World, values: np.ndarray, norm: Any, cmap: str = "Blues") -> Any:
+    """One map: walls dark, values in colour, noisy cells dotted, the goal marked."""
     from theodolite.core import figures
 
     shape = len(world.drawing), len(world.drawing[0])
     table, cells = np.full(shape, np.nan), np.asarray(world.cells)
-    table[tuple(cells.T)] = np.maximum(visits, FEWEST)
+    table[tuple(cells.T)] = values
     walls = np.where(np.isnan(table), 1.0, np.nan)
     axes.imshow(walls, cmap="Greys", vmin=0, vmax=1.4)
-    picture = axes.imshow(table, cmap="Blues", norm=norm)
+    picture = axes.imshow(table, cmap=cmap, norm=norm)
     noisy, goal = cells[np.asarray(world.noisy)], cells[np.asarray(world.terminal)][0]
     axes.plot(noisy[:, 1], noisy[:, 0], ".", color=figures.COLOURS[1], markersize=4)
     axes.text(goal[1], goal[0], "G", color=figures.COLOURS[1], ha="center", va="center", fontsize=8, weight="bold")
