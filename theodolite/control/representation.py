@@ -158,6 +158,13 @@ def left_out(features: Float[Array, "S d"], values: Float[Array, "K S"]) -> Floa
     return (missed**2).sum(1) / jnp.maximum((centred**2).sum(1), 1e-30)
 
 
+def epsilon_greedy(value: Float[Array, " A"], draw: Float[Array, " A+1"], epsilon: Scalar) -> Int[Array, ""]:
+    """One of the best actions, or with probability ε any, by uniform numbers: whether and which, then who wins a tie."""
+    any_action = jnp.minimum(jnp.floor(draw[0] / epsilon * value.size).astype(jnp.int32), value.size - 1)
+    best = jnp.argmax(jnp.where(value >= value.max(), draw[1:], -1.0)).astype(jnp.int32)
+    return jnp.where(draw[0] < epsilon, any_action, best)
+
+
 def sarsa(
     mdp: MDP, reward: Float[Array, "S A"], terminal: Bool[Array, " S"], features: Float[Array, "S d"], key: PRNGKey, *,
     steps: int = 100_000, step_size: Scalar = 0.1, epsilon: Scalar = 0.1, horizon: int = 200, looks: int = 10,
@@ -175,10 +182,7 @@ def sarsa(
     actions = reward.shape[1]
 
     def choose(w: Array, s: Array, draw: Array) -> Array:
-        any_action = jnp.minimum(jnp.floor(draw[0] / epsilon * actions).astype(jnp.int32), actions - 1)
-        value = seen[s] @ w
-        best = jnp.argmax(jnp.where(value >= value.max(), draw[1:], -1.0)).astype(jnp.int32)  # ties at first: any
-        return jnp.where(draw[0] < epsilon, any_action, best)
+        return epsilon_greedy(seen[s] @ w, draw, epsilon)
 
     def step(carry: tuple, row: tuple) -> tuple[tuple, None]:
         w, s, a = carry
