@@ -166,3 +166,17 @@ def test_features_of_an_image_are_those_of_a_convolution_by_loops(key):
     expected = np.maximum(np.maximum(slow, 0).reshape(6, -1) @ np.asarray(dense.weight), 0)
     np.testing.assert_allclose(net(jnp.asarray(image)), expected, rtol=1e-4, atol=1e-5)
     assert count == 7 and net(jnp.asarray(image).reshape(2, 3, 5, 4, 2)).shape == (2, 3, 7)
+
+
+def test_sines_and_cosines_are_those_of_numpy_to_rounding(key):
+    far = jnp.concatenate(
+        [jnp.linspace(-30.0, 30.0, 20_001), jax.random.uniform(key, (5_000,), minval=-1e4, maxval=1e4)]
+    )
+    exact = np.asarray(far, np.float64)
+    for ours, theirs in ((nets.sine, np.sin), (nets.cosine, np.cos)):
+        np.testing.assert_allclose(ours(far), theirs(exact), atol=2e-7)
+    np.testing.assert_allclose(jax.vmap(jax.grad(nets.sine))(far), np.cos(exact), atol=2e-7)
+    np.testing.assert_allclose(jax.vmap(jax.grad(jax.grad(nets.sine)))(far), -np.sin(exact), atol=2e-7)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(nets.sine(jnp.asarray(exact)), np.sin(exact), atol=1e-15)
+    assert nets.ACTIVATIONS["sin"] is nets.sine
