@@ -56,7 +56,7 @@ def baird(discount: Scalar = 0.99) -> Prediction:
 
 
 def two_states(discount: Scalar = 0.99, spare: bool = False) -> Prediction:
-    """States of value θ and 2θ, both of which lead to the second; with `spare`, a feature more that tells them apart."""
+    """Values θ and 2θ, both states lead to the second; with `spare`, another feature tells them apart."""
     features = np.array([[1.0, 0.0], [2.0, 1.0]]) if spare else np.array([[1.0], [2.0]])
     return _prediction(features, np.array([1, 1]), discount)
 
