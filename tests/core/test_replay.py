@@ -147,3 +147,18 @@ def test_bytes_stay_bytes_and_a_ring_too_small_is_refused():
     assert ring.rows.action.shape == (25, 4, 2)
     with pytest.raises(UserError, match=r"replay = 19: must hold the 20 transitions"):
         replay.empty(space, 19, 5)
+
+
+def test_a_batch_pays_for_its_share_of_steps_and_none_are_made_before_the_start(past):
+    b = Batch(**{k: jnp.asarray(v[:4]) for k, v in past.items()})  # 4 steps of 3 environments
+    assert replay.paid(b, 4) == 3
+    with pytest.raises(UserError, match="train_every = 5: must divide the 12 transitions"):
+        replay.paid(b, 5)
+    one = lambda x, key: (x + jax.random.uniform(key), {"x": x})  # noqa: E731
+    key = jax.random.key(0)
+    end, m = replay.gradient_steps(one, jnp.float32(1), key, 3, jnp.bool_(True))
+    parts = np.array([jax.random.uniform(k) for k in jax.random.split(key, 3)])
+    np.testing.assert_allclose(end, 1 + parts.sum(), rtol=1e-6)
+    np.testing.assert_allclose(m["x"], 1 + np.cumsum([0, *parts[:-1]]), rtol=1e-6)
+    end, m = replay.gradient_steps(one, jnp.float32(1), key, 3, jnp.bool_(False))
+    assert end == 1 and m["x"].tolist() == [0, 0, 0]

@@ -349,12 +349,7 @@ def update(c: Config, head: Head, s: State, batch: Batch, key: PRNGKey) -> tuple
     Raises:
         UserError: the batch is no multiple of `train_every`.
     """
-    count = batch.reward.size
-    if count % c.train_every:
-        raise UserError(
-            f"train_every = {c.train_every}: must divide the {count} transitions of a batch (rollout x environments). "
-            "Change one of the three."
-        )
+    steps = replay.paid(batch, c.train_every)
     ring = replay.add(s.replay, batch)
     epsilon = exploration(c, s)
     largest_reward = jnp.maximum(s.largest_reward, jnp.abs(batch.reward).max())
@@ -368,20 +363,17 @@ def update(c: Config, head: Head, s: State, batch: Batch, key: PRNGKey) -> tuple
             priorities = replay.reprioritise(priorities, b.index, priority, c.priority_exponent)
         return (learner, priorities), metrics
 
-    def learn(carry: tuple) -> tuple[tuple, Metrics]:
-        return jax.lax.scan(one, carry, jax.random.split(key, count // c.train_every))
-
-    def wait(carry: tuple) -> tuple[tuple, Metrics]:
-        shapes = jax.eval_shape(learn, carry)[1]
-        return carry, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-
     started = replay.held(ring) >= jnp.maximum(c.learning_starts, 1)
-    (learner, priorities), m = jax.lax.cond(started, learn, wait, (s.learner, ring.priorities))
+    (learner, priorities), m = replay.gradient_steps(one, (s.learner, ring.priorities), key, steps, started)
     ring = replay.Replay(ring.rows, ring.written, priorities)
     most = largest_reward / jnp.maximum(1 - horizons(c)[0][-1], 1e-6)
     excess = jnp.where(most > 0, m.pop("largest").max() / jnp.maximum(most, 1e-6), 0)
     metrics = {name: x.mean() for name, x in m.items()}
-    return State(learner, ring, s.steps + count, largest_reward), {**metrics, "excess": excess, "epsilon": epsilon}
+    return State(learner, ring, s.steps + batch.reward.size, largest_reward), {
+        **metrics,
+        "excess": excess,
+        "epsilon": epsilon,
+    }
 
 
 def agent(c: Config, head: Head | None = None) -> Agent:

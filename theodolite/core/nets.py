@@ -59,7 +59,7 @@ def _series(first: Array, r: Array, coefficients: tuple[float, ...]) -> Array:
     return first + first * square * total
 
 
-Activation = Literal["tanh", "relu"]
+Activation = Literal["tanh", "relu", "sin"]
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sin": sine}
 
 

@@ -7,14 +7,19 @@ stored beside it, before any reset: a truncated episode therefore bootstraps fro
 near the newest one from fewer steps; every row that is held may be drawn.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from theodolite.core.agent import Batch
-from theodolite.core.arrays import Arrays, PRNGKey, Scalar
+from theodolite.core.arrays import Arrays, Flag, Metrics, PRNGKey, Scalar
 from theodolite.core.env import Discrete, Space
 from theodolite.core.errors import UserError
+
+Learner = TypeVar("Learner")
 
 
 class Priorities(Arrays):
@@ -110,6 +115,36 @@ def held(r: Replay) -> Int[Array, ""]:
     """How many transitions may be drawn."""
     length, num_envs = r.rows.reward.shape
     return jnp.minimum(r.written, length) * num_envs
+
+
+def paid(batch: Batch, train_every: int) -> int:
+    """How many gradient steps a batch pays for: one for every `train_every` of its transitions.
+
+    Raises:
+        UserError: the batch is no multiple of `train_every`.
+    """
+    count = batch.reward.size
+    if count % train_every:
+        raise UserError(
+            f"train_every = {train_every}: must divide the {count} transitions of a batch (rollout x environments). "
+            "Change one of the three."
+        )
+    return count // train_every
+
+
+def gradient_steps(
+    one: Callable[[Learner, PRNGKey], tuple[Learner, Metrics]], now: Learner, key: PRNGKey, count: int, started: Flag
+) -> tuple[Learner, Metrics]:
+    """`count` steps of `one` with a row of metrics for each; none, and zeros, where learning has not started."""
+
+    def learn(now: Learner) -> tuple[Learner, Metrics]:
+        return jax.lax.scan(one, now, jax.random.split(key, count))
+
+    def wait(now: Learner) -> tuple[Learner, Metrics]:
+        shapes = jax.eval_shape(learn, now)[1]
+        return now, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+    return jax.lax.cond(started, learn, wait, now)
 
 
 def sample(r: Replay, key: PRNGKey, size: int, *, steps: int = 1, importance: Scalar = 0.0) -> Sample:

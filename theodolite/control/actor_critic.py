@@ -1,0 +1,251 @@
+"""What off-policy learners of continuous actions share: critics, policies into a box, a memory, and the loop.
+
+    u = (a - centre) / half width              inside, every dimension of an action is in units of its own box
+    Q(s, u) = MLP([s, u]),  μ(s) = tanh(MLP(s))     weights and biases uniform in ± 1/√fan-in
+    θ⁻ ← (1 - τ) θ⁻ + τ θ                                                                     (Polyak averaging)
+
+How critics move towards their targets is an argument of the learner (`CriticStep`); `regression` is the usual one.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from theodolite.core import nets, optim, replay
+from theodolite.core.agent import Batch
+from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar, lift
+from theodolite.core.dists import Distribution, Normal
+from theodolite.core.env import Action, Box, Obs, Space
+from theodolite.core.errors import UserError
+
+Learner = TypeVar("Learner")
+
+
+class Critics(Arrays):
+    """One or more networks that share nothing and read an observation and an action side by side.
+
+    A tuple and not a leading axis: a CPU multiplies two pairs of matrices in half the time of one batched pair.
+    """
+
+    nets: tuple[nets.MLP, ...]
+
+    def __call__(self, obs: Obs, action: Action) -> Float[Array, "K *batch"]:
+        """What every critic says of an action in units of its box."""
+        x = pairs(obs, action)
+        return jnp.stack([net(x)[..., 0] for net in self.nets])
+
+    def first(self, obs: Obs, action: Action) -> Float[Array, "*batch"]:
+        """What the first one says: deterministic policies climb on it alone."""
+        return self.nets[0](pairs(obs, action))[..., 0]
+
+
+class Policy(Arrays):
+    """A deterministic policy: tanh of an MLP."""
+
+    net: nets.MLP
+    box: Box = eqx.field(static=True)
+
+    def __call__(self, obs: Obs) -> Float[Array, "*batch A"]:
+        """The action, in units of its box."""
+        return jnp.tanh(self.net(obs))
+
+    def noisy(self, obs: Obs, noise: Scalar) -> Normal:
+        """The action as the environment wants it, with Gaussian noise of so many half widths; its door clips."""
+        mean, (_, half_width) = scaled(self.box, self(obs)), frame(self.box)
+        return Normal(mean, jnp.log(noise * half_width))
+
+
+class Memory(Arrays):
+    """The ring, whose actions are in units of their box, environment steps so far, and the largest size of a reward."""
+
+    replay: replay.Replay
+    steps: Int[Array, ""]
+    largest_reward: Float[Array, ""]
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """What the loop needs of a method's Config."""
+
+    @property
+    def train_every(self) -> int:
+        """Transitions per gradient step."""
+        ...
+
+    @property
+    def learning_starts(self) -> int:
+        """Transitions in replay before the first gradient step."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Transitions in a gradient step."""
+        ...
+
+
+class CriticStep(NamedTuple):
+    """How critics move towards targets.
+
+    `init(critics)` is whatever the step remembers, a pytree of arrays. `step(critics, memory, sample, target)` returns
+    both anew with metrics, among which are `critic_loss`, `value` (mean prediction before) and `largest` (in size).
+    """
+
+    init: Callable[[Critics], PyTree]
+    step: Callable[[Critics, PyTree, replay.Sample, Float[Array, " B"]], tuple[Critics, PyTree, Metrics]]
+
+
+def check(space: Space) -> Box:
+    """The box of actions.
+
+    Raises:
+        UserError: observations or actions are no vectors, or actions have no finite bounds.
+    """
+    box = space.action
+    if not isinstance(box, Box) or len(box.shape) != 1 or not box.bounded:
+        raise UserError(
+            f"actions lie in {box}, expected a vector between finite bounds: this policy is squashed into a box. Use a "
+            "method for choices (dqn), or one whose actions are unbounded (ppo, trpo)."
+        )
+    if len(space.obs.shape) != 1:
+        raise UserError(
+            f"observations have the shape {space.obs.shape}, expected vectors, which is what these networks read. Wrap "
+            "the environment (gymnasium.wrappers.FlattenObservation, say) and register it under an id of yours."
+        )
+    return box
+
+
+def frame(box: Box) -> tuple[Float[Array, " A"], Float[Array, " A"]]:
+    """Centre and half width of every dimension."""
+    low, high = (jnp.broadcast_to(jnp.asarray(bound, jnp.float32), box.shape) for bound in (box.low, box.high))
+    return (low + high) / 2, (high - low) / 2
+
+
+def scaled(box: Box, unit: Float[Array, "*batch A"]) -> Action:
+    """An action in units of its box as the environment wants it."""
+    centre, half_width = (lift(x, unit.ndim) for x in frame(box))
+    return centre + half_width * unit
+
+
+def to_unit(box: Box, action: Action) -> Float[Array, "*batch A"]:
+    """What an action that is clipped at the environment's door does, in units of its box."""
+    centre, half_width = (lift(x, action.ndim) for x in frame(box))
+    return jnp.clip((action - centre) / half_width, -1, 1)
+
+
+def pairs(obs: Obs, action: Action) -> Float[Array, "*batch OA"]:
+    """What a critic reads."""
+    return jnp.concatenate([obs.astype(action.dtype), action], axis=-1)
+
+
+def network(key: PRNGKey, widths: tuple[int, ...], activation: nets.Activation) -> nets.MLP:
+    """An MLP of the given widths, whose weights and biases are uniform in ± 1/√fan-in."""
+
+    def linear(key: PRNGKey, inputs: int, outputs: int) -> nets.Linear:
+        weight_key, bias_key = jax.random.split(key)
+        bound = inputs**-0.5
+        weight = jax.random.uniform(weight_key, (inputs, outputs), minval=-bound, maxval=bound)
+        return nets.Linear(weight, jax.random.uniform(bias_key, (outputs,), minval=-bound, maxval=bound))
+
+    keys = jax.random.split(key, len(widths) - 1)
+    layers = tuple(linear(k, *pair) for k, pair in zip(keys, pairwise(widths), strict=True))
+    return nets.MLP(layers, nets.ACTIVATIONS[activation])
+
+
+def critics(
+    key: PRNGKey, space: Space, hidden: tuple[int, ...], activation: nets.Activation = "relu", count: int = 1
+) -> Critics:
+    """Fresh critics for a space."""
+    inputs = space.obs.shape[0] + check(space).shape[0]
+    keys = jax.random.split(key, count)
+    return Critics(tuple(network(k, (inputs, *hidden, 1), activation) for k in keys))
+
+
+def policy(key: PRNGKey, space: Space, hidden: tuple[int, ...], activation: nets.Activation = "relu") -> Policy:
+    """A fresh deterministic policy for a space."""
+    box = check(space)
+    return Policy(network(key, (*space.obs.shape, *hidden, *box.shape), activation), box)
+
+
+def polyak(slow: PyTree, fast: PyTree, share: Scalar) -> PyTree:
+    """The slow copy, moved towards the fast one: a share of 1 copies it exactly."""
+    return jax.tree.map(lambda old, new: (1 - share) * old + share * new, slow, fast)
+
+
+def regression(learning_rate: Scalar) -> CriticStep:
+    """Adam on the squared error, averaged over the sample and summed over critics."""
+    adam = optim.adam(learning_rate)
+
+    def loss(now: Critics, b: replay.Sample, target: Array) -> tuple[Scalar, Array]:
+        predicted = now(b.obs, b.action)
+        return ((predicted - target[None]) ** 2).mean(1).sum(), predicted
+
+    def step(now: Critics, opt: PyTree, b: replay.Sample, target: Array) -> tuple[Critics, PyTree, Metrics]:
+        (value, predicted), gradient = jax.value_and_grad(loss, has_aux=True)(now, b, target)
+        now, opt = optim.apply(adam, gradient, opt, now)
+        return now, opt, {"critic_loss": value, "value": predicted.mean(), "largest": jnp.abs(predicted).max()}
+
+    return CriticStep(adam.init, step)
+
+
+def ascend(
+    now: Policy, opt: optim.OptState, judge: Critics, obs: Obs, learning_rate: Scalar
+) -> tuple[Policy, optim.OptState]:
+    """One step of Adam up the first critic: the deterministic policy gradient. `opt` is that of `optim.adam`."""
+
+    def loss(p: Policy) -> Scalar:
+        return -judge.first(obs, p(obs)).mean()
+
+    return optim.apply(optim.adam(learning_rate), jax.grad(loss)(now), opt, now)
+
+
+def no_memory(space: Space, capacity: int, rollout: int) -> Memory:
+    """Nothing yet."""
+    return Memory(replay.empty(space, capacity, rollout), jnp.int32(0), jnp.float32(0))
+
+
+def remember(m: Memory, batch: Batch, box: Box) -> Memory:
+    """The memory with a batch in it."""
+    ring = replay.add(m.replay, batch._replace(action=to_unit(box, batch.action)))
+    return Memory(ring, m.steps + batch.reward.size, jnp.maximum(m.largest_reward, jnp.abs(batch.reward).max()))
+
+
+def random_first(
+    random: Bool[Array, ""], box: Box, later: Distribution, key: PRNGKey
+) -> tuple[Action, Float[Array, "..."]]:
+    """An action of the distribution, or anywhere in the box as long as all are `random`; and its log-probability."""
+    uniform_key, later_key = jax.random.split(key)
+    action = later.sample(later_key)
+    anywhere = scaled(box, jax.random.uniform(uniform_key, action.shape, minval=-1, maxval=1))
+    action = jnp.where(random, anywhere, action)
+    return action, random_log_prob(random, box, later, action)
+
+
+def random_log_prob(random: Bool[Array, ""], box: Box, later: Distribution, action: Action) -> Float[Array, "..."]:
+    """Log-probability of an action under the same mixture in time."""
+    anywhere = -jnp.sum(jnp.log(2 * frame(box)[1]))
+    return jnp.where(random, anywhere, later.log_prob(action))
+
+
+def learn(
+    c: Schedule, m: Memory, now: Learner, key: PRNGKey, *, paid: int,
+    improve: Callable[[Learner, replay.Sample, PRNGKey], tuple[Learner, Metrics]],
+) -> tuple[Learner, Metrics]:  # fmt: skip
+    """`paid` gradient steps on samples of the memory, none before learning starts; metrics have one row per step."""
+
+    def one(now: Learner, key: PRNGKey) -> tuple[Learner, Metrics]:
+        draw_key, step_key = jax.random.split(key)
+        return improve(now, replay.sample(m.replay, draw_key, c.batch_size), step_key)
+
+    started = replay.held(m.replay) >= max(c.learning_starts, 1)
+    return replay.gradient_steps(one, now, key, paid, started)
+
+
+def excess(largest: Float[Array, " n"], per_step: Scalar, discount: Scalar) -> Float[Array, ""]:
+    """The largest prediction as a share of what `per_step`, paid for ever, would be worth; 0 if nothing is paid."""
+    most = per_step / jnp.maximum(1 - discount, 1e-6)
+    return jnp.where(most > 0, largest.max() / jnp.maximum(most, 1e-6), 0)
