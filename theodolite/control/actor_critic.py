@@ -92,7 +92,7 @@ class CriticStep(NamedTuple):
     """How critics move towards targets.
 
     `init(critics)` is whatever the step remembers, a pytree of arrays. `step(critics, memory, sample, target)` returns
-    both anew with metrics, among which are `critic_loss`, `value` (mean prediction before) and `largest` (in size).
+    both anew, and as metrics `critic_loss` and what `described` says of the predictions before it.
     """
 
     init: Callable[[Critics], PyTree]
@@ -187,9 +187,18 @@ def regression(learning_rate: Scalar) -> CriticStep:
     def step(now: Critics, opt: PyTree, b: replay.Sample, target: Array) -> tuple[Critics, PyTree, Metrics]:
         (value, predicted), gradient = jax.value_and_grad(loss, has_aux=True)(now, b, target)
         now, opt = optim.apply(adam, gradient, opt, now)
-        return now, opt, {"critic_loss": value, "value": predicted.mean(), "largest": jnp.abs(predicted).max()}
+        return now, opt, {"critic_loss": value, **described(predicted)}
 
     return CriticStep(adam.init, step)
+
+
+def described(predicted: Float[Array, "K B"]) -> Metrics:
+    """What the critics' predictions for a sample look like."""
+    return {
+        "value": predicted.mean(),
+        "disagreement": (predicted.max(0) - predicted.min(0)).mean(),
+        "largest": jnp.abs(predicted).max(),
+    }
 
 
 def ascend(

@@ -106,6 +106,11 @@ class Normal(NamedTuple):
         return jnp.sum(0.5 * (jnp.exp(2 * log_ratio) + shift - 1) - log_ratio, axis=-1)
 
 
+def _log_slope(u: Float[Array, "..."]) -> Float[Array, "..."]:
+    """log(1 - tanh² u) without cancellation."""
+    return 2 * (math.log(2) - u - jax.nn.softplus(-2 * u))
+
+
 class TanhNormal(NamedTuple):
     """A Gaussian squashed by tanh into a box, the unit box [-1, 1] unless its centre and half width say otherwise."""
 
@@ -122,6 +127,13 @@ class TanhNormal(NamedTuple):
         """tanh of a Gaussian draw, scaled into the box."""
         return self.centre + self.half_width * jnp.tanh(self._before.sample(key))
 
+    def sample_and_log_prob(self, key: PRNGKey) -> tuple[Float[Array, "*batch A"], Float[Array, "*batch"]]:
+        """A draw and its log density, from what was drawn before squashing: exact however close to a bound it is."""
+        before = self._before.sample(key)
+        slope = _log_slope(before) + jnp.log(self.half_width)
+        action = self.centre + self.half_width * jnp.tanh(before)
+        return action, self._before.log_prob(before) - jnp.sum(slope, axis=-1)
+
     def mode(self) -> Float[Array, "*batch A"]:
         """tanh of the mean: the median, and the action that evaluation plays."""
         return self.centre + self.half_width * jnp.tanh(self.mean)
@@ -137,8 +149,7 @@ class TanhNormal(NamedTuple):
         nodes, weights = np.polynomial.hermite_e.hermegauss(16)
         std = jnp.broadcast_to(jnp.exp(self.log_std), self.mean.shape)[..., None]
         u = self.mean[..., None] + std * lift(jnp.asarray(nodes, self.mean.dtype), std.ndim)
-        log_slope = 2 * (math.log(2) - u - jax.nn.softplus(-2 * u))  # log(1 - tanh² u) without cancellation
-        correction = log_slope @ jnp.asarray(weights / math.sqrt(2 * math.pi), self.mean.dtype)
+        correction = _log_slope(u) @ jnp.asarray(weights / math.sqrt(2 * math.pi), self.mean.dtype)
         return self._before.entropy() + jnp.sum(correction + jnp.log(self.half_width), axis=-1)
 
     def kl(self, other: "TanhNormal") -> Float[Array, "*batch"]:
