@@ -1,7 +1,7 @@
 """Preconditioned Q-networks: critics whose steps move a batch as a table's would, without target networks or Adam.
 
     Δ_i = r_i + γ (1 - terminated) Q(s'_i, μ(s'_i)) - Q(s_i, a_i)            errors by the present networks
-    K_ij = ∇Q(i)·∇Q(j),  K Z = Δ,  θ(α) = θ + α Σ_i Z_i ∇Q(i)                one step: ΔQ = α Δ on the batch, to first order
+    K_ij = ∇Q(i)·∇Q(j),  K Z = Δ,  θ(α) = θ + α Σ_i Z_i ∇Q(i)                ΔQ = α Δ on the batch, to first order
     accept the largest α of a grid with cos(Q_θ(α) - Q_θ, Δ) ≥ η; then one step of Adam up Q(s, μ(s))
 
 Off the batch nothing is promised, and values are not kept low by twin critics. Damping caps the alignment that any α
@@ -10,8 +10,8 @@ Turned up it ends at the semi-gradient of DDPG without target networks: `damping
 search is temporal-difference learning at about its largest stable rate.
 
 Differences from the paper, which has neither code nor a table of settings:
-1. The grid starts at 1 and halves; when no α passes, the step is skipped and counted; 2. the kernel is summed from layers'
-inputs and gradients, and solved by a Cholesky factor with relative damping, or by a truncated eigendecomposition;
+1. The grid starts at 1 and halves; when no α passes, the step is skipped and counted; 2. the kernel is summed from
+layers' inputs and gradients, and solved by a Cholesky factor with relative damping, or among the larger eigenvalues;
 3. rows of a batch are distinct, one from each even share of the memory; 4. policy, noise and start are TD3's here, with
 Adam's step at the 1e-3 of the authors' code base; 5. a step that would leave values not finite is skipped, too.
 """
