@@ -88,6 +88,11 @@ METHODS: dict[str, Method] = {
         preset="QR_DQN",
         fixed=("head", "loss", "support"),
     ),
+    "preqn": Method(
+        "preconditioned Q-networks: continuous control without target networks",
+        "theodolite.control.preqn",
+        lambda module, p: module.agent(p.config),
+    ),
     "bc": Method(
         "behavioural cloning",
         "theodolite.intent.bc",

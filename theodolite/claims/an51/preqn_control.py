@@ -72,7 +72,7 @@ def arms(t: Task) -> dict[str, Arm]:
 ARMS = tuple(arms(TASKS["Pendulum"]))
 
 
-def study(arm: str, task: str, steps: int, seeds: tuple[int, ...]) -> list[Row]:
+def study(arm: str, task: str, seeds: tuple[int, ...], steps: int) -> list[Row]:
     """One arm on one task: a row per seed, also for those that did not stay finite."""
     t = TASKS[task]
     envs = registry.make(t.id, num_envs=t.num_envs)

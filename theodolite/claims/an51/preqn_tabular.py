@@ -34,6 +34,8 @@ BATCHES = (8, 32, 128, 0)
 """0 is the whole table."""
 DAMPINGS = {"λ = 1e-5": 1e-5, "λ = 0.01": 0.01, "λ = 1": 1.0, "semi-gradient": 0.0}
 SWEEP_RATE, ASIDE = 0.5, 64
+BRIEF: Any = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
+"""Compiler options of many programs that run for seconds: half the time to compile them."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,8 @@ def full_batch(world: str, seeds: tuple[int, ...], steps: int) -> list[Row]:
             net = network(t, key)
             return iterate(t, net, rule(t, net), count)
 
-        off, gone = (np.asarray(x) for x in jax.jit(partial(jax.lax.map, one))(seed_keys(seeds, 1903)))
+        run = jax.jit(partial(jax.lax.map, one), compiler_options=BRIEF)
+        off, gone = (np.asarray(x) for x in run(seed_keys(seeds, 1903)))
         at = np.linspace(0, count - 1, 20).astype(int)
         rows += [
             row(arm, world, seed, {"error": ((at + 1) * steps / count, off[i, at])}, diverged=gone[i],
@@ -153,11 +156,10 @@ def full_batch(world: str, seeds: tuple[int, ...], steps: int) -> list[Row]:
     return rows
 
 
-def swept(t: Table, batch: int, damping: float, key: PRNGKey, steps: int) -> tuple[Array, ...]:
+def swept(t: Table, size: int, damping: Array, key: PRNGKey, steps: int) -> tuple[Array, ...]:
     """Steps at a fixed rate on minibatches: final error, divergence, and means of alignment and spill off the batch."""
     num = t.action.size
-    size = num if batch == 0 else min(batch, num)
-    rules = Rules("cholesky", damping or float(size), 0.0, jnp.full(1, SWEEP_RATE), -2.0)
+    rules = Rules("cholesky", damping, 0.0, jnp.full(1, SWEEP_RATE), -2.0)
 
     def one(carry: tuple, key: PRNGKey) -> tuple[tuple, tuple]:
         net, gone = carry
@@ -188,16 +190,21 @@ def swept(t: Table, batch: int, damping: float, key: PRNGKey, steps: int) -> tup
 
 def off_batch(world: str, seeds: tuple[int, ...], steps: int, batches: tuple[int, ...]) -> list[Row]:
     """Batches from a few pairs to the whole table, damping from none to the semi-gradient."""
-    t, rows = table(world), []
+    t, rows, keys = table(world), [], seed_keys(seeds, 1908)
     for batch in batches:
+        size = t.action.size if batch == 0 else min(batch, t.action.size)
+
+        def run(damping: Array, keys: Array, size: int = size) -> tuple[Array, ...]:
+            return jax.lax.map(lambda key: swept(t, size, damping, key, steps), keys)
+
+        program = jax.jit(run, compiler_options=BRIEF)
         for arm, damping in DAMPINGS.items():
-            run = jax.jit(partial(jax.lax.map, lambda key, b=batch, d=damping: swept(t, b, d, key, steps)))
-            found = [np.asarray(x) for x in run(seed_keys(seeds, 1908))]
-            case = f"{world}/{batch or 'all'}"
+            found = [np.asarray(x) for x in program(jnp.float32(damping or size), keys)]
             rows += [
-                row(arm, case, seed, log_error=np.log10(off), diverged=gone, held_out_alignment=cosine, spill=spill)
+                row(arm, f"{world}/{batch or 'all'}", seed, log_error=np.log10(off), diverged=gone,
+                    held_out_alignment=cosine, spill=spill)
                 for seed, off, gone, cosine, spill in zip(seeds, *found, strict=True)
-            ]
+            ]  # fmt: skip
     return rows
 
 
@@ -205,26 +212,21 @@ ARCHITECTURES = tuple((a, w, d) for a in ("relu", "tanh", "sin") for w in (16, 6
 
 
 def foretold(
-    worlds: tuple[str, ...], seeds: tuple[int, ...], steps: int, architectures: tuple[tuple[str, int, int], ...]
+    world: str, seeds: tuple[int, ...], steps: int, architectures: tuple[tuple[str, int, int], ...]
 ) -> list[Row]:
     """Plain steps by networks of many shapes: does the kernel before the first step tell which diverge?"""
-    found: dict[int, list[tuple[float, float, bool]]] = {seed: [] for seed in seeds}
-    for world in worlds:
-        t = table(world)
-        for activation, width, depth in architectures:
-            net_of = partial(network, t, hidden=(width,) * depth, activation=activation)
-            run = jax.jit(partial(jax.lax.map, partial(_foretell, t, net_of, steps)))
-            for seed, *each in zip(seeds, *map(np.asarray, run(seed_keys(seeds, 1907))), strict=True):
-                found[seed].append((float(each[0]), float(each[1]), bool(each[2])))
+    t, found = table(world), []
+    for activation, width, depth in architectures:
+        net_of = partial(network, t, hidden=(width,) * depth, activation=activation)
+        one = partial(_foretell, t, net_of, steps)
+        run = jax.jit(partial(jax.lax.map, one), compiler_options=BRIEF)
+        found.append([np.asarray(x) for x in run(seed_keys(seeds, 1907))])
     rows = []
-    for seed, each in found.items():
-        beta, ratio, gone = (np.array(x) for x in zip(*each, strict=True))
-        rows.append(row("all shapes", "worlds", seed, share_diverged=gone.mean()))
+    for i, seed in enumerate(seeds):
+        beta, ratio, gone = (np.array([f[k][i] for f in found]) for k in range(3))
+        rows.append(row("all shapes", world, seed, share_diverged=gone.mean()))
         if 0 < gone.sum() < len(gone):
-            rows += [
-                row("β", "worlds", seed, auc=auc(beta, gone)),
-                row("row ratio", "worlds", seed, auc=auc(ratio, gone)),
-            ]
+            rows += [row(arm, world, seed, auc=auc(x, gone)) for arm, x in (("β", beta), ("row ratio", ratio))]
     return rows
 
 

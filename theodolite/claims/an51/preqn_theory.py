@@ -176,7 +176,7 @@ def _walk(envs: Any, key: PRNGKey, actions: Array) -> Any:
     return jax.lax.scan(one, start, (jax.random.split(keys[0], len(actions)), actions))[1]
 
 
-def scan(env: str, seeds: tuple[int, ...]) -> list[Row]:
+def scan(env: str, seeds: tuple[int, ...], widths: tuple[int, ...], depths: tuple[int, ...]) -> list[Row]:
     """Mean diagonal and row ratio of the kernel of every fresh architecture, and slopes over width and depth."""
     rows = []
     for seed in seeds:
@@ -184,12 +184,12 @@ def scan(env: str, seeds: tuple[int, ...]) -> list[Row]:
         x = pairs(env, key)
         table = {
             (a, w, d): _described(fresh(key, (x.shape[1], *[w] * d, 1), a), x)
-            for a in ACTIVATIONS for w in WIDTHS for d in DEPTHS
+            for a in ACTIVATIONS for w in WIDTHS for d in depths
         }  # fmt: skip
         for activation in ACTIVATIONS:
-            own = np.array([[table[activation, w, d] for d in DEPTHS] for w in WIDTHS])
-            for i, w in enumerate(WIDTHS):
-                for j, d in enumerate(DEPTHS):
+            own = np.array([[table[activation, w, d] for d in depths] for w in widths])
+            for i, w in enumerate(widths):
+                for j, d in enumerate(depths):
                     rows.append(row(f"{activation} {w} {d}", env, seed, log_diagonal=own[i, j, 0], ratio=own[i, j, 1]))
             across = {f"{axis}_{what}": slope(own[..., k], n) for n, axis in enumerate(("width", "depth"))
                       for k, what in enumerate(("diagonal", "ratio"))}  # fmt: skip
