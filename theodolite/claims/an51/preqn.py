@@ -43,7 +43,7 @@ class Budget:
     swept: tuple[str, ...]
     sweep_steps: int
     batches: tuple[int, ...]
-    shapes: tuple[tuple[str, int, int], ...]
+    shapes: tuple[preqn_tabular.Shape, ...]
     shape_steps: int
     timed: tuple[str, ...]
     control_steps: int
@@ -189,7 +189,8 @@ CLAIMS = (
     Claim(
         id="needs-its-preconditioner",
         text="Without target network and without the preconditioner returns are lower.",
-        expect=tuple(better("PreQN", than=arm, cases=("Pendulum",)) for arm in ("no preconditioning",)) + (
+        expect=(
+            better("PreQN", than="no preconditioning", cases=("Pendulum",)),
             better("PreQN", than="DDPG, no target", each=True),
         ),
         **SCORE,

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from theodolite.claims.an51.preqn_theory import fresh
-from theodolite.control import ntk, preconditioning
+from theodolite.control import actor_critic, ntk, preconditioning
 from theodolite.control.preconditioning import Rules
 from theodolite.core import nets, oracle
 from theodolite.core.arrays import PRNGKey
@@ -76,9 +75,9 @@ def table(name: str) -> Table:
     return Table(o, jnp.repeat(obs, o.num_actions, 0), action, oracle.optimal(o, 0.0).ravel())
 
 
-def network(t: Table, key: PRNGKey, hidden: tuple[int, ...] = HIDDEN, activation: str = "sin") -> nets.MLP:
+def network(t: Table, key: PRNGKey, hidden: tuple[int, ...] = HIDDEN, activation: nets.Activation = "sin") -> nets.MLP:
     """A fresh one for a world."""
-    return fresh(key, (t.obs.shape[1], *hidden, t.world.num_actions), activation)
+    return actor_critic.network(key, (t.obs.shape[1], *hidden, t.world.num_actions), activation)
 
 
 Move = Callable[[nets.MLP], nets.MLP]
@@ -208,12 +207,14 @@ def off_batch(world: str, seeds: tuple[int, ...], steps: int, batches: tuple[int
     return rows
 
 
-ARCHITECTURES = tuple((a, w, d) for a in ("relu", "tanh", "sin") for w in (16, 64) for d in (1, 2, 3))
+Shape = tuple[nets.Activation, int, int]
+"""Activation, width, depth."""
+ARCHITECTURES: tuple[Shape, ...] = tuple(
+    (a, w, d) for a in ("relu", "tanh", "sin") for w in (16, 64) for d in (1, 2, 3)
+)
 
 
-def foretold(
-    world: str, seeds: tuple[int, ...], steps: int, architectures: tuple[tuple[str, int, int], ...]
-) -> list[Row]:
+def foretold(world: str, seeds: tuple[int, ...], steps: int, architectures: tuple[Shape, ...]) -> list[Row]:
     """Plain steps by networks of many shapes: does the kernel before the first step tell which diverge?"""
     t, found = table(world), []
     for activation, width, depth in architectures:

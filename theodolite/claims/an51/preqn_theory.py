@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from theodolite.control import counterexamples, ntk
+from theodolite.control.actor_critic import network
 from theodolite.core import nets
 from theodolite.core.arrays import PRNGKey
 from theodolite.core.claim import Row, row
@@ -70,17 +71,8 @@ def network_kernel(key: PRNGKey) -> Float[Array, "N N"]:
     """That of a fresh network with one hidden layer of 64 sines, at random observations."""
     obs_key, key = jax.random.split(key)
     obs = jnp.repeat(jax.random.uniform(obs_key, (STATES, 4), minval=-1.0), ACTIONS, 0)
-    net = fresh(key, (4, 64, ACTIONS), "sin")
+    net = network(key, (4, 64, ACTIONS), "sin")
     return ntk.kernel(net, obs, jnp.tile(jnp.arange(ACTIONS), STATES))
-
-
-def fresh(key: PRNGKey, widths: tuple[int, ...], activation: str) -> nets.MLP:
-    """A network with weights and biases uniform within 1/√inputs."""
-    layers = []
-    for inputs, outputs, k in zip(widths[:-1], widths[1:], jax.random.split(key, len(widths) - 1), strict=True):
-        drawn = jax.random.uniform(k, (inputs + 1, outputs), minval=-(inputs**-0.5), maxval=inputs**-0.5)
-        layers.append(nets.Linear(drawn[:-1], drawn[-1]))
-    return nets.MLP(tuple(layers), nets.ACTIVATIONS[activation])
 
 
 def diverges(d: Draw, steps: int) -> tuple[Array, Array]:
@@ -183,8 +175,8 @@ def scan(env: str, seeds: tuple[int, ...], widths: tuple[int, ...], depths: tupl
         key = jax.random.fold_in(jax.random.key(1806), seed)
         x = pairs(env, key)
         table = {
-            (a, w, d): _described(fresh(key, (x.shape[1], *[w] * d, 1), a), x)
-            for a in ACTIVATIONS for w in WIDTHS for d in depths
+            (a, w, d): _described(network(key, (x.shape[1], *[w] * d, 1), a), x)
+            for a in ACTIVATIONS for w in widths for d in depths
         }  # fmt: skip
         for activation in ACTIVATIONS:
             own = np.array([[table[activation, w, d] for d in depths] for w in widths])
