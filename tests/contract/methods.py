@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from theodolite.control import dqn, ppo, trpo
+from theodolite.control import dqn, ppo, preqn, trpo
 from theodolite.core import demos
 from theodolite.core.agent import Agent
 from theodolite.core.drive import EPISODE_METRICS, step_keys
@@ -53,6 +53,10 @@ DQN_WITH_ALL = replace(
     DQN, double=True, dueling=True, prioritised=True, head="categorical", support=(0.0, 10.0), atoms=6, horizons=2,
     act_by="mixture", trunks=2,
 )  # fmt: skip
+PREQN = preqn.Config(
+    rollout=ROLLOUT, train_every=32, learning_starts=64, random_steps=80, replay=256, batch_size=8, hidden=(8,),
+    held_out=4,
+)  # fmt: skip
 GAIL = gail.Config(hidden=(8,))
 
 
@@ -83,6 +87,7 @@ METHODS = {
     "dqn": Method(dqn.agent, DQN, {*dqn.METRICS}),
     "dqn with every option": Method(dqn.agent, DQN_WITH_ALL, {*dqn.METRICS}),
     "qr_dqn": Method(dqn.agent, replace(DQN, head="quantile", atoms=4), {*dqn.METRICS}),
+    "preqn": Method(preqn.agent, PREQN, {*preqn.METRICS}, CONTINUOUS),
     "trpo, continuous": Method(trpo.agent, TRPO, {*trpo.METRICS}, CONTINUOUS),
     "gail of ppo": Method(gail_with(ppo.agent), (GAIL, PPO, EXPERT), {*OF_GAIL}),
     "gail of trpo": Method(

@@ -20,13 +20,14 @@ from methods import (
     GAIL,
     GCL,
     PPO,
+    PREQN,
     TRPO,
     apprentice,
     gail_with,
     learning_from,
 )
 
-from theodolite.control import dqn, ppo, trpo
+from theodolite.control import dqn, ppo, preqn, trpo
 from theodolite.core.drive import collect, learn, start
 from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
@@ -117,6 +118,34 @@ TABLES = {
             "horizons": Field(3, (0,)),
             "horizon_rate": Field(0.1, (0.0,), {"horizons": 2}),
             "act_by": Field("mixture", ("no such horizon",), {"horizons": 3, "learning_rate": 0.5}),
+        },
+    ),
+    "preqn": (
+        replace(PREQN, random_steps=60, learning_starts=32),
+        {
+            name: field._replace(continuous=True)
+            for name, field in {
+                "rollout": Field(32, (0, -1)),
+                "train_every": Field(16, (0,)),
+                "learning_starts": Field(150, (-1,)),
+                "random_steps": Field(0, (-1,)),
+                "replay": Field(128, (0,)),
+                "batch_size": Field(4, (0,)),
+                "policy_learning_rate": Field(1e-2, (0.0,)),
+                "discount": Field(0.5, (-0.1, 1.1)),
+                "noise": Field(0.5, (0.0,)),
+                "hidden": COMMON["hidden"],
+                "activation": Field("relu", ("no such activation",)),
+                "line_search": Field(False, companions={"first_alpha": 100.0}),
+                "eta": Field(-1.0, (-1.1, 1.1), {"first_alpha": 100.0}),
+                "first_alpha": Field(0.01, (0.0,)),
+                "decay": Field(0.1, (0.0,), {"first_alpha": 100.0}),
+                "tries": Field(1, (0,), {"first_alpha": 100.0}),
+                "solver": Field("eigen", ("no such solver",), {"cutoff": 0.1}),
+                "damping": Field(1.0, (-0.1,)),
+                "cutoff": Field(0.3, (-0.1,), {"solver": "eigen"}),
+                "held_out": Field(0, (-1,)),
+            }.items()
         },
     ),
     "gail": (
@@ -212,6 +241,7 @@ OUTCOMES = {
     "ppo": lambda c, continuous: played(ppo.agent, continuous, c),
     "trpo": lambda c, continuous: played(trpo.agent, continuous, c),
     "dqn": lambda c, images: dqn.agent(c).init(jax.random.key(0), IMAGES) if images else played(dqn.agent, False, c),
+    "preqn": lambda c, _: played(preqn.agent, True, c),
     "gail": lambda c, continuous: played(gail_of_ppo, continuous, (c, PPO, EXPERT)),
     "airl": lambda c, continuous: played(airl_of_ppo, continuous, (c, PPO, EXPERT)),
     "gan_gcl": lambda c, continuous: played(gcl_of_ppo, continuous, (c, PPO, EXPERT)),

@@ -153,10 +153,10 @@ def distinct(key: PRNGKey, size: int, filled: Int[Array, ""]) -> Int[Array, " B"
     Every row is as likely as another, and a sort of all of them is spared.
     """
     first_key, within_key = jax.random.split(key)
-    share = jnp.arange(size)
+    share = jnp.arange(size, dtype=jnp.int32)
     whole, rest = filled // size, filled % size
     start = share * whole + jnp.minimum(share, rest)
-    length = whole + (share < rest)
+    length = whole + (share < rest).astype(share.dtype)
     within = jax.random.randint(within_key, (size,), 0, jnp.maximum(length, 1))
     return (jax.random.randint(first_key, (), 0, filled) + start + within) % filled
 
