@@ -12,23 +12,23 @@ from theodolite.core.scores import Scores
 def made_up(size):
     """A row for every job's arms and cases with random metrics: what the runs would return."""
     rng, b = np.random.default_rng(0), preqn.BUDGETS[size]
-    names = ("log_error", "diverged", "held_out_alignment", "spill", "growth", "auc", "score", "relative_cost",
-             "mean_log_diagonal", "mean_ratio", "width_diagonal", "depth_diagonal", "width_ratio", "depth_ratio")  # fmt: skip
-    cells = [
-        (a, c) for a in ("semi-gradient", "preconditioned", "preconditioned, aligned") for c in preqn_theory.WORLDS
-    ]
-    cells += [(a, c) for a in preqn_theory.BANDS for c in ("linear", "network")]
-    cells += [(a, c) for a in preqn.NETS for c in b.scanned]
-    cells += [(a, c) for a in preqn_tabular.RULES for c in b.worlds]
-    cells += [(a, f"{w}/{n or 'all'}") for a in preqn_tabular.DAMPINGS for w in b.swept for n in b.batches]
-    cells += [(a, c) for a in ("β", "row ratio") for c in b.worlds]
-    cells += [(a, c) for a in ("PreQN", "PreQN, no line search", "TD3") for c in b.timed]
-    rows = [row(a, c, seed, **{n: rng.uniform() for n in names}) for a, c in cells for seed in range(4)]
+    slopes = [f"{axis}_{what}" for axis in ("width", "depth") for what in ("diagonal", "ratio")]
+    steps = ("semi-gradient", "preconditioned", "preconditioned, aligned")
+    batches = [f"{w}/{n or 'all'}" for w in b.swept for n in b.batches]
+    off = ("log_error", "held_out_alignment", "spill")
+    shapes = [f"{a} {w} {d}" for a in preqn.NETS for w in b.widths for d in b.depths]
+    groups = (
+        (steps, preqn_theory.WORLDS, ("growth",)), (preqn_theory.BANDS, ("linear", "network"), ("diverged",)),
+        (preqn.NETS, b.scanned, ("mean_log_diagonal", "mean_ratio", *slopes)), (shapes, b.scanned, ("ratio",)),
+        (preqn_tabular.RULES, b.worlds, ("log_error", "diverged")), (preqn_tabular.DAMPINGS, batches, off),
+        (("β", "row ratio"), b.worlds, ("auc",)), (("PreQN", "PreQN, no line search", "TD3"), b.timed, ("relative_cost",)),
+        (b.arms, ("Pendulum", *b.games), ("score",)),
+    )  # fmt: skip
     curve = {"return": ([100, 200], [-900.0, -200.0])}
-    rows += [row(a, t, s, curve, score=rng.uniform()) for a in b.arms for t in ("Pendulum", *b.games) for s in range(4)]
-    rows += [row(f"{a} 64 {d}", c, s, ratio=rng.uniform()) for a in preqn.NETS for d in b.depths for c in b.scanned
-             for s in range(4)]  # fmt: skip
-    return Scores(tuple(rows))
+    return Scores(tuple(
+        row(arm, case, seed, curve if "score" in names else None, **{n: rng.uniform() for n in names})
+        for arms, cases, names in groups for arm in arms for case in cases for seed in range(4)
+    ))  # fmt: skip
 
 
 @pytest.mark.parametrize("size", ["quick", "full"])
