@@ -158,11 +158,10 @@ PROBE = preqn.Config(
 
 
 @pytest.mark.parametrize(("probe", "wanted"), [
-    ("ValueFromObservation", [-1, None, 1]), ("Discounting", [None, 0.5, 1]),
-    ("ActionGivenObservation", [-0.5, None, 0.5]),
+    ("Discounting", [None, 0.5, 1]), ("ActionGivenObservation", [-0.5, None, 0.5]),
 ])  # fmt: skip
 def test_probes(probe, wanted):
-    """Two of the five ask for values, the last for actions; 5 seeds, of which 4 must be right."""
+    """One asks for values that bootstrap, one for actions that see; 5 seeds, of which 4 must be right."""
     envs = make(f"Probe-{probe}-v0", num_envs=8, continuous=True)
     for chunk in train(preqn.agent, PROBE, envs, updates=200, every=200, seeds=5):
         learner = chunk.carry.agent.learner

@@ -3,8 +3,9 @@
     K Z = Δ,   θ(α) = θ + α Σ_i Z_i ∇Q(i),   ΔQ(B) = α K Z + O(α²) = α Δ + O(α²)
     accept the largest α of a fixed grid with cos(Q_θ(α)(B) - Q_θ(B), Δ) ≥ η; if none is, change nothing
 
-It is the least-norm solution of J x = Δ, x = Jᵀ (JJᵀ)⁺ Δ, with J the Jacobian, which is never formed (see `ntk`). All α
-of the grid are tried in one pass whose first layer is exact in closed form: x (W + α W') = x W + α x W'.
+It is the least-norm solution of J x = Δ, x = Jᵀ (JJᵀ)⁺ Δ, with J the Jacobian, which is never formed (see `ntk`). The
+first two α, and if neither passes all others, are tried in one pass each, whose first layer is exact in closed form:
+x (W + α W') = x W + α x W'.
 
 A damping λ (a share of K's mean diagonal) replaces K by K + λ. In K's eigenbasis the step then moves Q by w Δ with
 w = s / (s + λ), and however small α is the cosine stays below Σ w d² / (|d| |w d|): below η nothing can be accepted.
@@ -24,6 +25,8 @@ from theodolite.core.nets import MLP
 Solver = Literal["cholesky", "eigen"]
 FLOOR = 1e-30
 """Below it a size is none."""
+AT_ONCE = 2
+"""Sizes that are tried first: a critic that has learned a little accepts one of them nearly always."""
 
 
 class Rules(NamedTuple):
@@ -71,24 +74,48 @@ def step(
     k = ntk.sum_of_layers(x, x)
     z = solve(k, error, rules)
     toward = ntk.pushed(net, x, z)
-    change = along(net, toward, obs, action, rules.rates) - x.q[None]
-    cosines = jax.vmap(cosine, (0, None))(change, error)
-    right = jnp.all(jnp.isfinite(change), 1) & ((cosines >= rules.eta) | (rules.eta < -1))
-    chosen, any_right = jnp.argmax(right), jnp.any(right)
-    rate = jnp.where(any_right, rules.rates[chosen], 0)
-    moved = jax.tree.map(lambda old, new: jnp.where(any_right, old + rate * new, old), net, toward)
+    found = search(net, toward, x.q, obs, action, error, rules)
+    moved = jax.tree.map(lambda old, new: jnp.where(found.passed, old + found.rate * new, old), net, toward)
     size = jnp.maximum(jnp.diagonal(k), FLOOR)
     ratios = (jnp.sum(jnp.abs(k), 1) - size) / (k.shape[0] * size)
     return Taken(
         net=moved,
-        rate=rate,
-        skipped=~any_right,
-        alignment=jnp.where(any_right, cosines[chosen], 0),
+        rate=jnp.where(found.passed, found.rate, 0),
+        skipped=~found.passed,
+        alignment=jnp.where(found.passed, found.alignment, 0),
         attainable=cosine(k @ z, error),
         multipliers=z,
-        change=jnp.where(any_right, change[chosen], 0),
+        change=jnp.where(found.passed, found.change, 0),
         row_ratio=jnp.mean(ratios),
     )
+
+
+class Found(NamedTuple):
+    """The largest α that passed the test, with what it does; any other if none did."""
+
+    passed: Bool[Array, ""]
+    rate: Float[Array, ""]
+    alignment: Float[Array, ""]
+    change: Float[Array, " B"]
+
+
+def search(
+    net: MLP, toward: MLP, q: Float[Array, " B"], obs: Float[Array, "B O"], action: Int[Array, " B"] | None,
+    error: Float[Array, " B"], rules: Rules,
+) -> Found:  # fmt: skip
+    """Try the grid, the small sizes only if the large ones fail; where batched, all of them."""
+
+    def tried(rates: Array) -> Found:
+        change = along(net, toward, obs, action, rates) - q[None]
+        cosines = jax.vmap(cosine, (0, None))(change, error)
+        right = jnp.all(jnp.isfinite(change), 1) & ((cosines >= rules.eta) | (rules.eta < -1))
+        first = jnp.argmax(right)
+        return Found(jnp.any(right), rates[first], cosines[first], change[first])
+
+    large = tried(rules.rates[:AT_ONCE])
+    if rules.rates.shape[0] <= AT_ONCE:
+        return large
+    return jax.lax.cond(large.passed, lambda: large, lambda: tried(rules.rates[AT_ONCE:]))
 
 
 def solve(k: Float[Array, "B B"], error: Float[Array, " B"], rules: Rules) -> Float[Array, " B"]:

@@ -327,6 +327,7 @@ ITEM = Item(
         "the semi-gradient at about its largest stable rate.",
         "Whole tables: small versions of the worlds of `diagnosing`, hard maximum, and ten plain steps for one with a "
         "kernel; an error above ten times Q* counts as ten.",
-        "Costs are processor time of one thread, critics only, targets and slow copies included.",
+        "Costs are processor time of one thread, critics only, targets and slow copies included; PreQN's is the "
+        "dearest case, in which every size of the step is tried.",
     ),
 )
