@@ -1,8 +1,8 @@
 """A step of PreQN's critic against one of TD3's two critics: (256, 256) units, batches of 256, HalfCheetah's shapes.
 
 Both sides start from targets by their own rule and end with what they keep: TD3's step moves its slow copies, PreQN's
-has none. PreQN's is the dearest case, where all ten sizes of the step are tried and none is accepted; in practice one of
-the first two is, for little more than a step without line search. The policies' steps, which are the same, are left
+has none. PreQN's is the dearest case, where all ten sizes of the step are tried and none is accepted; in practice one
+of the first two is, for little more than a step without line search. The policies' steps, which are the same, are left
 out. One thread each, since LAPACK's wait for each other on a busy machine.
 """
 

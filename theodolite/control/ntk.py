@@ -11,6 +11,7 @@ moduli in the sup norm, are linear in T Q - Q and exact where K is constant: tab
     U3 = Q + α K D (TQ - Q)      max_i |1 - α K_ii ρ_i| + α γ K_ii ρ_i + (1 + γ) α Σ_{j≠i} |K_ij| ρ_j
 """
 
+from functools import reduce
 from typing import NamedTuple
 
 import jax
@@ -71,7 +72,7 @@ def parts(net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"] | None = 
 def sum_of_layers(x: Parts, other: Parts) -> Float[Array, "B C"]:
     """Σ_l (H H'ᵀ + 1) ∘ (G G'ᵀ)."""
     layers = zip(x.inputs, x.gradients, other.inputs, other.gradients, strict=True)
-    return sum((h @ k.T + 1) * (g @ f.T) for h, g, k, f in layers)
+    return reduce(jnp.add, ((h @ k.T + 1) * (g @ f.T) for h, g, k, f in layers))
 
 
 def push(net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"] | None, weight: Float[Array, " B"]) -> MLP:

@@ -144,7 +144,7 @@ def pairs(env: str, key: PRNGKey) -> Float[Array, "N I"]:
     act_key, env_key = jax.random.split(key)
     uniform = jax.random.uniform(act_key, (steps, 16, *box.shape), minval=-1.0)
     actions = (low + high) / 2 + uniform * (high - low) / 2
-    seen = _walk(envs, env_key, actions)
+    seen = _walk(envs, env_key, jnp.asarray(actions))
     x = np.concatenate([np.asarray(seen).reshape(steps * 16, -1), np.asarray(uniform).reshape(steps * 16, -1)], 1)
     chosen = np.random.default_rng(int(jax.random.bits(key))).choice(len(x), PAIRS, replace=False)
     return jnp.asarray((x - x.mean(0)) / np.maximum(x.std(0), 1e-6))[chosen]
@@ -183,7 +183,7 @@ def scan(env: str, seeds: tuple[int, ...], widths: tuple[int, ...], depths: tupl
             for i, w in enumerate(widths):
                 for j, d in enumerate(depths):
                     rows.append(row(f"{activation} {w} {d}", env, seed, log_diagonal=own[i, j, 0], ratio=own[i, j, 1]))
-            across = {f"{axis}_{what}": slope(own[..., k], n) for n, axis in enumerate(("width", "depth"))
+            across: dict[str, Any] = {f"{axis}_{what}": slope(own[..., k], n) for n, axis in enumerate(("width", "depth"))
                       for k, what in enumerate(("diagonal", "ratio"))}  # fmt: skip
             mean = own.mean((0, 1))
             rows.append(row(activation, env, seed, mean_log_diagonal=mean[0], mean_ratio=mean[1], **across))
