@@ -183,8 +183,11 @@ def scan(env: str, seeds: tuple[int, ...], widths: tuple[int, ...], depths: tupl
             for i, w in enumerate(widths):
                 for j, d in enumerate(depths):
                     rows.append(row(f"{activation} {w} {d}", env, seed, log_diagonal=own[i, j, 0], ratio=own[i, j, 1]))
-            across: dict[str, Any] = {f"{axis}_{what}": slope(own[..., k], n) for n, axis in enumerate(("width", "depth"))
-                      for k, what in enumerate(("diagonal", "ratio"))}  # fmt: skip
+            across: dict[str, Any] = {
+                f"{axis}_{what}": slope(own[..., k], n)
+                for n, axis in enumerate(("width", "depth"))
+                for k, what in enumerate(("diagonal", "ratio"))
+            }
             mean = own.mean((0, 1))
             rows.append(row(activation, env, seed, mean_log_diagonal=mean[0], mean_ratio=mean[1], **across))
     return rows
