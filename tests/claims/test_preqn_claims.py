@@ -21,7 +21,7 @@ def made_up(size):
         (steps, preqn_theory.WORLDS, ("growth",)), (preqn_theory.BANDS, ("linear", "network"), ("diverged",)),
         (preqn.NETS, b.scanned, ("mean_log_diagonal", "mean_ratio", *slopes)), (shapes, b.scanned, ("ratio",)),
         (preqn_tabular.RULES, b.worlds, ("log_error", "diverged")), (preqn_tabular.DAMPINGS, batches, off),
-        (("β", "row ratio"), b.worlds, ("auc",)),
+        (("β", "row ratio"), b.foretold, ("auc",)),
         (("PreQN", "PreQN, no line search", "TD3"), b.timed, ("relative_cost",)),
         (b.arms, ("Pendulum", *b.games), ("score",)),
     )  # fmt: skip

@@ -43,6 +43,8 @@ class Budget:
     swept: tuple[str, ...]
     sweep_steps: int
     batches: tuple[int, ...]
+    foretold: tuple[str, ...]
+    """Worlds on which networks of many shapes learn by plain steps."""
     shapes: tuple[preqn_tabular.Shape, ...]
     shape_steps: int
     timed: tuple[str, ...]
@@ -58,13 +60,14 @@ EVERY = tuple(preqn_tabular.WORLDS)
 GAME_ARMS = ("PreQN", "DDPG, no target", "TD3", "SAC")
 BUDGETS: dict[Size, Budget] = {
     "smoke": Budget(1, 10, 50, ("Pendulum-v1",), (8, 16), (1, 2), ("cliffwalk",), 3, ("cliffwalk",), 3, (8,),
-                    preqn_tabular.ARCHITECTURES[:2], 20, ("64 64/64",), 1_100, 1, ("PreQN", "DDPG, no target")),
-    "quick": Budget(5, 200, 5_000, ("Pendulum-v1", "LinkSwimmer-v0"), preqn_theory.WIDTHS, preqn_theory.DEPTHS, EVERY,
-                    200, ("grid", "pendulum"), 400, preqn_tabular.BATCHES, preqn_tabular.ARCHITECTURES, 1_000,
-                    tuple(preqn_cost.SHAPES), 20_000, 6),
+                    ("cliffwalk",), preqn_tabular.ARCHITECTURES[:2], 20, ("64 64/64",), 1_100, 1,
+                    ("PreQN", "DDPG, no target")),
+    "quick": Budget(10, 100, 5_000, ("Pendulum-v1", "LinkSwimmer-v0"), preqn_theory.WIDTHS, preqn_theory.DEPTHS, EVERY,
+                    150, ("grid", "pendulum"), 300, preqn_tabular.BATCHES, EVERY[:3], preqn_tabular.ARCHITECTURES, 600,
+                    tuple(preqn_cost.SHAPES), 20_000, 10),
     "full": Budget(20, 200, 20_000, ("Pendulum-v1", "LinkSwimmer-v0", "HalfCheetah-v5"), preqn_theory.WIDTHS,
                    preqn_theory.DEPTHS, EVERY, 500, ("cliffwalk", "grid", "pendulum"), 1_000, preqn_tabular.BATCHES,
-                   preqn_tabular.ARCHITECTURES, 3_000, tuple(preqn_cost.SHAPES), 50_000, 10,
+                   EVERY, preqn_tabular.ARCHITECTURES, 2_000, tuple(preqn_cost.SHAPES), 50_000, 10,
                    games=("InvertedDoublePendulum", "HalfCheetah"), game_steps=100_000, game_seeds=3),
 }  # fmt: skip
 
@@ -277,6 +280,7 @@ def jobs(size: Size, seeds: int | None) -> list[Job]:
         add("kernels", case, 40, preqn_theory.scan, b.widths, b.depths)
     for case in b.worlds:
         add("whole tables", case, 50, preqn_tabular.full_batch, b.table_steps)
+    for case in b.foretold:
         add("shapes", case, 80, preqn_tabular.foretold, b.shape_steps, b.shapes)
     for case in b.swept:
         add("batches", case, 60, preqn_tabular.off_batch, b.sweep_steps, b.batches)
