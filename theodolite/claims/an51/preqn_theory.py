@@ -135,19 +135,18 @@ def _growth(p: counterexamples.Prediction, rule: Any, key: PRNGKey) -> Float[Arr
 
 
 def pairs(env: str, key: PRNGKey) -> Float[Array, "N I"]:
-    """Observations and actions of the uniform policy, scaled to unit spread: what a critic reads."""
+    """Observations and actions of the uniform policy, as the environment has them."""
     envs: Any = registry.make(env, num_envs=16)
     box = envs.space.action
     assert isinstance(box, Box)
     low, high = (np.broadcast_to(np.asarray(b, np.float32), box.shape) for b in (box.low, box.high))
     steps = 200
     act_key, env_key = jax.random.split(key)
-    uniform = jax.random.uniform(act_key, (steps, 16, *box.shape), minval=-1.0)
-    actions = (low + high) / 2 + uniform * (high - low) / 2
-    seen = _walk(envs, env_key, jnp.asarray(actions))
-    x = np.concatenate([np.asarray(seen).reshape(steps * 16, -1), np.asarray(uniform).reshape(steps * 16, -1)], 1)
+    actions = jax.random.uniform(act_key, (steps, 16, *box.shape), minval=low, maxval=high)
+    seen = _walk(envs, env_key, actions)
+    x = np.concatenate([np.asarray(a).reshape(steps * 16, -1) for a in (seen, actions)], 1)
     chosen = np.random.default_rng(int(jax.random.bits(key))).choice(len(x), PAIRS, replace=False)
-    return jnp.asarray((x - x.mean(0)) / np.maximum(x.std(0), 1e-6))[chosen]
+    return jnp.asarray(x[chosen])
 
 
 def _walk(envs: Any, key: PRNGKey, actions: Array) -> Any:
