@@ -326,8 +326,8 @@ ITEM = Item(
         "The paper has curves and no tables: there are no numbers of its own to set beside ours.",
         "η = 0.97 and sines for the critic are recalled from the paper, as are the numbers of pairs and shapes of the "
         "kernel study; the grid of steps (1 to 1/512) and the damping are ours.",
-        "Kernels are of networks with weights and biases uniform within 1/√inputs, at raw observations and actions of a "
-        "random policy; HalfCheetah's need EnvPool, and are left out where it is missing.",
+        "Kernels are of networks with weights and biases uniform within 1/√inputs, at raw observations and actions of "
+        "a random policy; HalfCheetah's need EnvPool, and are left out where it is missing.",
         "The example of two states is one against least squares itself: a full batch does not mend it, since one "
         "feature cannot follow two errors. PreQN's test of alignment then refuses every step.",
         "At size quick control is Pendulum-v1 with networks of (64, 64), batches of 64, a step per transition, and "
