@@ -9,7 +9,7 @@ from harness import arguments
 REQUIREMENTS = {
     "rejax": ("rejax==0.1.3", "gymnax==0.0.9"),
     "imitation": ("imitation==1.0.1", "seals==0.2.1", "setuptools<80", "torch==2.13.0"),  # brings Stable-Baselines3
-    "sbx": ("sbx-rl==0.28.0", "torch==2.13.0"),
+    "sbx": ("sbx-rl==0.28.0", "torch==2.13.0", "mujoco==4.0.0", "imageio", "packaging"),
 }
 
 

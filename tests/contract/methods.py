@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from theodolite.control import dqn, ppo, preqn, trpo
+from theodolite.control import dqn, ppo, preqn, sac, td3, trpo
 from theodolite.core import demos
 from theodolite.core.agent import Agent
 from theodolite.core.drive import EPISODE_METRICS, step_keys
@@ -41,6 +41,8 @@ class Method(NamedTuple):
     config: Any
     metrics: set[str]
     envs: JaxEnvs = ENVS
+    mode_is_likeliest: bool = True
+    """Of a squashed Gaussian the mode is the median."""
 
 
 PPO = ppo.Config(rollout=ROLLOUT, epochs=2, minibatches=2, hidden=(8,))
@@ -57,6 +59,12 @@ PREQN = preqn.Config(
     rollout=ROLLOUT, train_every=32, learning_starts=64, random_steps=80, replay=256, batch_size=8, hidden=(8,),
     held_out=4,
 )  # fmt: skip
+TD3 = td3.Config(
+    rollout=ROLLOUT, train_every=16, learning_starts=64, random_steps=64, replay=256, batch_size=8, hidden=(8,)
+)
+SAC = sac.Config(
+    rollout=ROLLOUT, train_every=16, learning_starts=64, random_steps=64, replay=256, batch_size=8, hidden=(8,)
+)
 GAIL = gail.Config(hidden=(8,))
 
 
@@ -89,6 +97,9 @@ METHODS = {
     "qr_dqn": Method(dqn.agent, replace(DQN, head="quantile", atoms=4), {*dqn.METRICS}),
     "preqn": Method(preqn.agent, PREQN, {*preqn.METRICS}, CONTINUOUS),
     "trpo, continuous": Method(trpo.agent, TRPO, {*trpo.METRICS}, CONTINUOUS),
+    "td3": Method(td3.agent, TD3, {*td3.METRICS}, CONTINUOUS),
+    "ddpg": Method(td3.agent, replace(TD3, twin=False, policy_every=1, smoothing=0.0), {*td3.METRICS}, CONTINUOUS),
+    "sac": Method(sac.agent, SAC, {*sac.METRICS}, CONTINUOUS, mode_is_likeliest=False),
     "gail of ppo": Method(gail_with(ppo.agent), (GAIL, PPO, EXPERT), {*OF_GAIL}),
     "gail of trpo": Method(
         gail_with(trpo.agent),

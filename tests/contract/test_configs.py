@@ -21,13 +21,15 @@ from methods import (
     GCL,
     PPO,
     PREQN,
+    SAC,
+    TD3,
     TRPO,
     apprentice,
     gail_with,
     learning_from,
 )
 
-from theodolite.control import dqn, ppo, preqn, trpo
+from theodolite.control import dqn, ppo, preqn, sac, td3, trpo
 from theodolite.core.drive import collect, learn, start
 from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
@@ -54,6 +56,20 @@ COMMON = {
     "temperature": Field(0.3, (-0.1,)),
     "hidden": Field((4, 4), ((0,), (8, -1), (2.5,))),
     "squash": Field(True, continuous=True),
+}
+OFF_POLICY = {
+    "rollout": Field(32, (0, -1), continuous=True),
+    "train_every": Field(32, (0,), continuous=True),
+    "learning_starts": Field(150, (-1,), continuous=True),
+    "random_steps": Field(150, (-1,), continuous=True),
+    "replay": Field(128, (0,), continuous=True),
+    "batch_size": Field(4, (0,), continuous=True),
+    "learning_rate": Field(1e-2, (0.0, -1.0), continuous=True),
+    "policy_learning_rate": Field(1e-2, (0.0, -1.0), continuous=True),
+    "discount": Field(0.5, (-0.1, 1.1), continuous=True),
+    "target_share": Field(0.5, (-0.1, 1.1), continuous=True),
+    "hidden": Field((4, 4), ((0,), (8, -1), (2.5,)), continuous=True),
+    "activation": Field("sin", ("no such activation",), continuous=True),
 }
 TABLES = {
     "ppo": (
@@ -146,6 +162,27 @@ TABLES = {
                 "cutoff": Field(0.3, (-0.1,), {"solver": "eigen"}),
                 "held_out": Field(0, (-1,)),
             }.items()
+        },
+    ),
+    "td3": (
+        TD3,
+        OFF_POLICY
+        | {
+            "noise": Field(0.5, (0.0,), continuous=True),
+            "twin": Field(False, continuous=True),
+            "policy_every": Field(1, (0,), continuous=True),
+            "smoothing": Field(0.0, (-0.1,), continuous=True),
+            "smoothing_clip": Field(0.01, (-0.1,), continuous=True),
+        },
+    ),
+    "sac": (
+        SAC,
+        OFF_POLICY
+        | {
+            "temperature_learning_rate": Field(0.1, (0.0,), continuous=True),
+            "temperature": Field(0.1, (0.0,), continuous=True),
+            "learn_temperature": Field(False, continuous=True),
+            "target_entropy": Field(0.5, (math.inf,), continuous=True),
         },
     ),
     "gail": (
@@ -242,6 +279,8 @@ OUTCOMES = {
     "trpo": lambda c, continuous: played(trpo.agent, continuous, c),
     "dqn": lambda c, images: dqn.agent(c).init(jax.random.key(0), IMAGES) if images else played(dqn.agent, False, c),
     "preqn": lambda c, _: played(preqn.agent, True, c),
+    "td3": lambda c, continuous: played(td3.agent, continuous, c),
+    "sac": lambda c, continuous: played(sac.agent, continuous, c),
     "gail": lambda c, continuous: played(gail_of_ppo, continuous, (c, PPO, EXPERT)),
     "airl": lambda c, continuous: played(airl_of_ppo, continuous, (c, PPO, EXPERT)),
     "gan_gcl": lambda c, continuous: played(gcl_of_ppo, continuous, (c, PPO, EXPERT)),

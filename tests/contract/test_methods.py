@@ -135,6 +135,6 @@ def test_a_policy_acts_on_any_leading_axes_and_knows_its_probabilities(method, w
     action, mode, log_prob, same_log_prob, best = play(state, obs, key)
     assert is_action(space, action, (3, 4)) and is_action(space, mode, (3, 4))
     np.testing.assert_allclose(log_prob, same_log_prob, rtol=1e-4, atol=1e-5)
-    assert (best >= log_prob - 1e-5).all()
+    assert not method.mode_is_likeliest or (best >= log_prob - 1e-5).all()
     same(action, play(state, obs, key)[0])
     assert (action != play(state, obs, jax.random.fold_in(key, 1))[0]).any()

@@ -50,7 +50,9 @@ def main(argv: list[str]) -> int:
         return 0 if asked else 2
     name, rest = argv[0], argv[1:]
     if name not in DIAGNOSED:
-        raise unknown("method to diagnose", name, DIAGNOSED, f"Those are {', '.join(DIAGNOSED)}.")
+        raise unknown(
+            "method to diagnose", name, DIAGNOSED, f"Those are {', '.join(DIAGNOSED)}: their Q is of choices."
+        )
     method = methods.find(name)
     own = flags_of(method.load().Config, method.default, hidden=method.fixed)
     flags = [*flags_of(Flags), *(f._replace(field=f"own__{f.field}") for f in own)]

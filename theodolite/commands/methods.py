@@ -46,6 +46,17 @@ class Method:
     """For a Solver, which has no environment: what one update counts for, in the unit of --steps."""
     steps: int = 1_000_000
     """--steps if not given."""
+    num_envs: int = 64
+    """--num-envs if not given."""
+    every: int = 10
+    """--every if not given; more where a record costs much, as it does with a large replay."""
+    normalise_obs: bool = True
+    """--normalise-obs if not given; off where old observations are replayed beside new ones."""
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Settings of training whose default is the method's."""
+        return {name: getattr(self, name) for name in ("steps", "num_envs", "every", "normalise_obs")}
 
     def load(self) -> Any:
         """The module of the method."""
@@ -57,6 +68,8 @@ class Method:
         module = self.load()
         return getattr(module, self.preset) if self.preset else module.Config()
 
+
+_OFF_POLICY: dict[str, Any] = {"num_envs": 1, "every": 100, "normalise_obs": False}
 
 METHODS: dict[str, Method] = {
     "ppo": Method(
@@ -73,6 +86,7 @@ METHODS: dict[str, Method] = {
         "deep Q-learning from replay, with its improvements as flags; actions are choices",
         "theodolite.control.dqn",
         lambda module, p: module.agent(p.config),
+        normalise_obs=False,
     ),
     "c51": Method(
         "the same, learning the return's distribution on atoms",
@@ -80,6 +94,7 @@ METHODS: dict[str, Method] = {
         lambda module, p: module.agent(p.config),
         preset="C51",
         fixed=("head", "loss", "kappa"),
+        normalise_obs=False,
     ),
     "qr_dqn": Method(
         "the same, learning the return's quantiles",
@@ -87,11 +102,33 @@ METHODS: dict[str, Method] = {
         lambda module, p: module.agent(p.config),
         preset="QR_DQN",
         fixed=("head", "loss", "support"),
+        normalise_obs=False,
+    ),
+    "td3": Method(
+        "twin delayed deep deterministic policy gradient, from replay; actions are continuous",
+        "theodolite.control.td3",
+        lambda module, p: module.agent(p.config),
+        **_OFF_POLICY,
+    ),
+    "ddpg": Method(
+        "the same with one critic, neither smoothed nor delayed",
+        "theodolite.control.td3",
+        lambda module, p: module.agent(p.config),
+        preset="DDPG",
+        fixed=("twin", "policy_every", "smoothing", "smoothing_clip"),
+        **_OFF_POLICY,
+    ),
+    "sac": Method(
+        "soft actor-critic, from replay; actions are continuous",
+        "theodolite.control.sac",
+        lambda module, p: module.agent(p.config),
+        **_OFF_POLICY,
     ),
     "preqn": Method(
         "preconditioned Q-networks: continuous control without target networks",
         "theodolite.control.preqn",
         lambda module, p: module.agent(p.config),
+        **_OFF_POLICY,
     ),
     "bc": Method(
         "behavioural cloning",

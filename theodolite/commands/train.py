@@ -22,7 +22,7 @@ class Flags:
     """Options of the environment as name=value, such as max_episode_steps=100."""
     num_envs: int = 64
     """Copies of the environment that are stepped together."""
-    steps: int | None = None
+    steps: int = 1_000_000
     """Environment steps of every seed (for bc: minibatches); raise it to go on with a finished run."""
     seeds: int = 1
     """How many seeds to train: together on our own environments, in a process each on others."""
@@ -157,7 +157,7 @@ def _flags(name: str, method: methods.Method, learner: str | None) -> list[Flag]
     irrelevant |= {"normalise_obs"} if method.steps_per_update else set()
     irrelevant |= {"normalise_reward", "reward", "reward_seed"} if method.demos else set()
     common = flags_of(Flags, hidden=irrelevant)
-    common = [f._replace(default=method.steps, kind=int) if f.field == "steps" else f for f in common]
+    common = [f._replace(default=method.defaults.get(f.field, f.default)) for f in common]
     if learner:
         common.append(Flag("learner", "learner", str, learner, f"One of {', '.join(methods.LEARNERS)}."))
     taken = {f.spelling for f in common}

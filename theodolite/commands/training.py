@@ -70,13 +70,14 @@ class Setup(NamedTuple):
 
 
 def fit(method: str, env: str | None = None, *, out: str | Path, **settings: Any) -> Iterator[Chunk]:
-    """Train by name into the folder `out`, continuing what it holds; `settings` are those of Plan.
+    """Train by name into the folder `out`, continuing what it holds; `settings` are those of Plan, which know better
+    defaults for some methods.
 
     Raises:
         UserError: something in the settings, the data or the folder.
         NotFinite: training diverged; the state before it is in the folder.
     """
-    setup = prepare(Plan(method=method, env=env, **settings))
+    setup = prepare(Plan(method=method, env=env, **{**methods.find(method).defaults, **settings}))
     with runlog.RunLog(Path(out), setup.identity, setup.about) as log:
         yield from logged(setup, log)
 

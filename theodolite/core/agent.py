@@ -30,7 +30,8 @@ class Batch(NamedTuple):
 class Agent(NamedTuple):
     """A method as pure functions over its State.
 
-    `act` and `mode` see observations with any leading axes. `mode` is the most likely action, used by evaluation.
+    `act` and `mode` see observations with any leading axes. `mode` is the action that evaluation plays: the most
+    likely one, of a squashed Gaussian the median.
     `log_prob(state, obs, action)` is the present policy's, in nats; imitation methods need it. `rollout` is the number
     of steps that every environment contributes to a batch.
     """

@@ -32,6 +32,8 @@ from theodolite.core.train import Chunk
 MANIFEST, METRICS, LAST = "run.json", "metrics.jsonl", "last.npz"
 SAVE_EVERY_S = 2.0
 """Seconds between checkpoints; between them the newest state is kept in memory, and written if the loop ends."""
+SAVE_SHARE = 20.0
+"""Where writing takes long, as it does with a large replay, this many times as long must lie between checkpoints."""
 
 
 class RunLog:
@@ -49,7 +51,7 @@ class RunLog:
         """Updates in the newest checkpoint."""
         self._stack = ExitStack()
         self._pending: tuple[int, int, PyTree] | None = None
-        self._saved_at = -math.inf
+        self._saved_at, self._saving_took = -math.inf, 0.0
         self._started = time.monotonic()
 
     def __enter__(self) -> "RunLog":
@@ -119,7 +121,7 @@ class RunLog:
         size = self._append("".join(lines(chunk)).encode())
         # copied before training goes on, which hands the memory back to JAX
         self._pending = chunk.update, size, jax.tree.map(lambda x: np.array(x, copy=True), chunk.carry)
-        if time.monotonic() - self._saved_at >= SAVE_EVERY_S:
+        if time.monotonic() - self._saved_at >= max(SAVE_EVERY_S, SAVE_SHARE * self._saving_took):
             self.save()
 
     def save(self) -> None:
@@ -127,9 +129,11 @@ class RunLog:
         if self._pending is None:
             return
         update, size, carry = self._pending
+        began = time.monotonic()
         self._flush_metrics()
         checkpoint.save(self.folder / LAST, carry, update=update, metrics_bytes=size)
         self.update, self._pending, self._saved_at = update, None, time.monotonic()
+        self._saving_took = self._saved_at - began
 
     def _append(self, content: bytes) -> int:
         path = self.folder / METRICS
