@@ -90,7 +90,7 @@ def _curves(axes: "Axes", scores: Scores) -> None:
         if ours:
             axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
         axes.plot(steps, values.mean(0), color=colour, linewidth=2.2 if ours else 1.1, label=arm)
-    axes.set_xlabel(f"environment steps, {preqn_control.TASKS[task].id} (shade: all seeds of PreQN)")
+    axes.set_xlabel(f"steps in {preqn_control.TASKS[task].id} (names at the right)")
     axes.set_ylabel("return with exploration")
     axes.get_xaxis().set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
 
@@ -130,7 +130,7 @@ def _bands(axes: "Axes", scores: Scores) -> None:
     axes.set_xlabel("β, a bound on the growth of errors in one step")
     axes.set_ylabel("share that diverges")
     axes.set_ylim(-0.05, 1.05)
-    _key(axes)
+    _key(axes, loc="upper left")
 
 
 def _ratios(axes: "Axes", scores: Scores) -> None:
@@ -146,7 +146,8 @@ def _ratios(axes: "Axes", scores: Scores) -> None:
     axes.set_xticks(preqn_theory.DEPTHS)
     axes.set_xlabel("hidden layers (widths and tasks pooled)")
     axes.set_ylabel("row ratio of a fresh network")
-    _key(axes)
+    axes.margins(y=0.25)
+    _key(axes, loc="upper left", ncols=3)
 
 
 def _tables(axes: "Axes", scores: Scores) -> None:
@@ -161,7 +162,7 @@ def _tables(axes: "Axes", scores: Scores) -> None:
             axes.plot(x, 10**middle, "s^ov"[i], color=colours[i], markersize=5, label="" if j else arm)
     axes.set_yscale("log")
     axes.axhline(preqn_tabular.BLOWN, color="#5d6873", linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.set_xticks(range(len(worlds)), [w.replace(" ", "\n") for w in worlds])
+    axes.set_xticks(range(len(worlds)), [w.replace(" ", "\n") for w in worlds], fontsize=8)
     axes.grid(visible=False, axis="x")
     axes.set_ylabel("error to Q* (dashes: diverged)")
     axes.margins(y=0.3)
@@ -189,9 +190,9 @@ def _off_batch(axes: "Axes", scores: Scores) -> None:
         _spots(axes, found, "#0063a6" if arm != "semi-gradient" else "#c8500a", marker, label)
     axes.set_xticks(range(len(batches)), [f"{b} pairs" if b == batches[0] else b for b in batches])
     axes.set_xlabel("pairs of a batch (worlds pooled)")
-    axes.set_ylabel("on pairs that were not in the batch")
-    axes.margins(y=0.25)
-    _key(axes)
+    axes.set_ylabel("on pairs not in the batch")
+    axes.margins(y=0.35)
+    _key(axes, loc="upper left", ncols=2)
 
 
 def _damping(axes: "Axes", scores: Scores) -> None:
@@ -204,7 +205,8 @@ def _damping(axes: "Axes", scores: Scores) -> None:
     axes.set_xticks(range(len(preqn_tabular.DAMPINGS)), [a.replace("λ = ", "") for a in preqn_tabular.DAMPINGS])
     axes.set_xlabel("damping λ, share of the kernel's diagonal")
     axes.set_ylabel("log10 error to Q* in the end")
-    _key(axes)
+    axes.margins(y=0.3)
+    _key(axes, loc="upper left", ncols=2)
 
 
 def _cost(axes: "Axes", scores: Scores) -> None:
@@ -221,4 +223,5 @@ def _cost(axes: "Axes", scores: Scores) -> None:
     axes.set_xticks(range(len(shapes)), names)
     axes.grid(visible=False, axis="x")
     axes.set_ylabel("a critic step, in TD3's")
-    _key(axes)
+    axes.set_ylim(0, 4.2)
+    _key(axes, loc="upper left", ncols=3)
