@@ -60,6 +60,12 @@ def test_counter_examples_end_as_their_eigenvalues_say():
     assert found["preconditioned, aligned", "two states"] == 0
 
 
+def test_every_world_pays_where_it_can_be_reached():
+    for make in preqn_tabular.WORLDS.values():
+        o = make()
+        assert 52 <= o.reward.size <= 320 and float((o.reward * o.reachable[:, None]).max()) > 0
+
+
 def test_slopes_and_ranks_of_hand_made_tables():
     table = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
     assert preqn_theory.slope(table, 0) == pytest.approx(2) and preqn_theory.slope(table, 1) == pytest.approx(1)
