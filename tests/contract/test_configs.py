@@ -21,6 +21,7 @@ from methods import (
     GAIL,
     GCL,
     PPO,
+    PREQN,
     SAC,
     TD3,
     TRPO,
@@ -29,7 +30,7 @@ from methods import (
     learning_from,
 )
 
-from theodolite.control import dqn, ppo, sac, td3, trpo
+from theodolite.control import dqn, ppo, preqn, sac, td3, trpo
 from theodolite.core.drive import collect, learn, start
 from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
@@ -135,6 +136,34 @@ TABLES = {
             "horizons": Field(3, (0,)),
             "horizon_rate": Field(0.1, (0.0,), {"horizons": 2}),
             "act_by": Field("mixture", ("no such horizon",), {"horizons": 3, "learning_rate": 0.5}),
+        },
+    ),
+    "preqn": (
+        replace(PREQN, random_steps=60, learning_starts=32),
+        {
+            name: field._replace(continuous=True)
+            for name, field in {
+                "rollout": Field(32, (0, -1)),
+                "train_every": Field(16, (0,)),
+                "learning_starts": Field(150, (-1,)),
+                "random_steps": Field(0, (-1,)),
+                "replay": Field(128, (0,)),
+                "batch_size": Field(4, (0,)),
+                "policy_learning_rate": Field(1e-2, (0.0,)),
+                "discount": Field(0.5, (-0.1, 1.1)),
+                "noise": Field(0.5, (0.0,)),
+                "hidden": COMMON["hidden"],
+                "activation": Field("relu", ("no such activation",)),
+                "line_search": Field(False, companions={"first_alpha": 100.0}),
+                "eta": Field(-1.0, (-1.1, 1.1), {"first_alpha": 100.0}),
+                "first_alpha": Field(0.01, (0.0,)),
+                "decay": Field(0.1, (0.0,), {"first_alpha": 100.0}),
+                "tries": Field(1, (0,), {"first_alpha": 100.0}),
+                "solver": Field("eigen", ("no such solver",), {"cutoff": 0.1}),
+                "damping": Field(1.0, (-0.1,)),
+                "cutoff": Field(0.3, (-0.1,), {"solver": "eigen"}),
+                "held_out": Field(0, (-1,)),
+            }.items()
         },
     ),
     "td3": (
@@ -274,6 +303,7 @@ OUTCOMES = {
     "ppo": lambda c, continuous: played(ppo.agent, continuous, c),
     "trpo": lambda c, continuous: played(trpo.agent, continuous, c),
     "dqn": lambda c, images: dqn.agent(c).init(jax.random.key(0), IMAGES) if images else played(dqn.agent, False, c),
+    "preqn": lambda c, _: played(preqn.agent, True, c),
     "td3": lambda c, continuous: played(td3.agent, continuous, c),
     "sac": lambda c, continuous: played(sac.agent, continuous, c),
     "a2oc": lambda c, images: a2oc.agent(c).init(jax.random.key(0), IMAGES) if images else played(a2oc.agent, False, c),

@@ -49,6 +49,15 @@ def test_a_push_is_the_gradient_and_moves_q_by_the_kernel():
     np.testing.assert_allclose(change, jax.jit(ntk.kernel)(net, obs, action) @ z, rtol=1e-4)
 
 
+def test_a_single_output_needs_no_actions():
+    net = mlp(jax.random.key(3), (4, 6, 5, 1), hidden=orthogonal(1.4), head=orthogonal(1.0), activation=jnp.sin)
+    obs, _ = batch(0, 6)
+    plain = jax.jit(lambda net: diagnosis.kernel(lambda n: n(obs)[:, 0], net))(net)
+    np.testing.assert_allclose(jax.jit(ntk.kernel)(net, obs), plain, rtol=1e-10)
+    x = jax.jit(ntk.parts)(net, obs)
+    np.testing.assert_allclose(x.q, net(obs)[:, 0], rtol=1e-12)
+
+
 @pytest.fixture
 def world():
     return oracles.grid(3, "onehot", horizon=5)
@@ -108,3 +117,36 @@ def test_too_large_a_step_diverges_on_a_table(world):
     flat = jnp.ones(num)
     assert float(ntk.modulus(jnp.eye(num), flat, 2.5, GAMMA)) > 1
     assert float(jnp.max(jnp.abs(repeated(world, jnp.eye(num), flat, 2.5, 200)))) > 1e6
+
+
+def test_operators_of_one_fixed_point_may_change_from_step_to_step(world):
+    """Kernels and data of its own at every step: Q* stays nearer than the product of the moduli says."""
+    num, rng, steps = world.reward.size, np.random.default_rng(3), 40
+    best, q = oracle.optimal(world, 0.0).ravel(), jnp.zeros(world.reward.size)
+    moduli, gaps = [], [float(jnp.max(jnp.abs(q - best)))]
+    for _ in range(steps):
+        k = jnp.asarray(np.eye(num) + 4e-4 * rng.uniform(-0.5, 0.5, (num, num)))
+        rho, rate = jnp.asarray(rng.uniform(0.5, 1, num)), rng.uniform(0.3, 0.9)
+        moduli.append(float(ntk.modulus(k, rho, rate, GAMMA)))
+        q = _once(world, q, k, rho, rate)
+        gaps.append(float(jnp.max(jnp.abs(q - best))))
+    bounds = np.asarray(ntk.sequence_bound(jnp.array(moduli), gaps[0]))
+    assert max(moduli) < 1 and len(set(moduli)) == steps
+    np.testing.assert_allclose(bounds, gaps[0] * np.cumprod(moduli))
+    assert (np.array(gaps[1:]) <= bounds + 1e-9).all() and gaps[-1] < 0.9 * gaps[0]
+
+
+@jax.jit
+def _once(world, q, k, rho, rate):
+    return ntk.step(q, backup(world, q), k, rho, rate)
+
+
+def test_a_pair_without_data_moves_only_as_others_move_it(world):
+    num = world.reward.size
+    rho, q = jnp.ones(num).at[4].set(0), jnp.arange(num, dtype=float)
+    alone = ntk.step(q, backup(world, q), jnp.eye(num), rho, 0.5)
+    assert alone[4] == q[4] and (alone != q).sum() == num - 1
+    spilling = jnp.eye(num).at[4, 5].set(0.3)
+    moved = ntk.step(q, backup(world, q), spilling, rho, 0.5)
+    np.testing.assert_allclose(moved[4] - q[4], 0.5 * 0.3 * (backup(world, q) - q)[5])
+    assert float(ntk.modulus(spilling, rho, 0.5, GAMMA)) > 1

@@ -190,3 +190,17 @@ def test_bytes_are_scaled_by_their_highest():
     for high, scale in ((255.0, 1 / 255), (1.0, 1.0)):
         net, _ = nets.torso(jax.random.key(0), Box((5,), 0.0, high, "uint8"), (), channels=1, hidden=nets.glorot(1.0))
         np.testing.assert_allclose(net(jnp.arange(5, dtype=jnp.uint8)), np.arange(5) * scale, rtol=1e-6)
+
+
+def test_sines_and_cosines_are_those_of_numpy_to_rounding(key):
+    far = jnp.concatenate(
+        [jnp.linspace(-30.0, 30.0, 20_001), jax.random.uniform(key, (5_000,), minval=-1e4, maxval=1e4)]
+    )
+    exact = np.asarray(far, np.float64)
+    for ours, theirs in ((nets.sine, np.sin), (nets.cosine, np.cos)):
+        np.testing.assert_allclose(ours(far), theirs(exact), atol=2e-7)
+    np.testing.assert_allclose(jax.vmap(jax.grad(nets.sine))(far), np.cos(exact), atol=2e-7)
+    np.testing.assert_allclose(jax.vmap(jax.grad(jax.grad(nets.sine)))(far), -np.sin(exact), atol=2e-7)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(nets.sine(jnp.asarray(exact)), np.sin(exact), atol=1e-15)
+    assert nets.ACTIVATIONS["sin"] is nets.sine

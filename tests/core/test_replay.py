@@ -162,3 +162,19 @@ def test_a_batch_pays_for_its_share_of_steps_and_none_are_made_before_the_start(
     np.testing.assert_allclose(m["x"], 1 + np.cumsum([0, *parts[:-1]]), rtol=1e-6)
     end, m = replay.gradient_steps(one, jnp.float32(1), key, 3, jnp.bool_(False))
     assert end == 1 and m["x"].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("held", [12, 30, 37, 5])
+def test_distinct_rows_are_distinct_and_as_likely_as_each_other(held):
+    size, times = 12, 4_000
+    draw = jax.jit(jax.vmap(lambda key: replay.distinct(key, size, jnp.int32(held))))
+    rows = np.asarray(draw(jax.random.split(jax.random.key(0), times)))
+    assert rows.min() >= 0 and rows.max() < held
+    assert all(len(set(r)) == min(size, held) for r in rows.tolist()[:500])
+    counts = np.bincount(rows.ravel(), minlength=held) / times
+    np.testing.assert_allclose(counts, size / held, atol=5 * (size / held / times) ** 0.5)
+
+
+def test_a_sample_without_repeats_has_none(past):
+    b = replay.sample(filled(past), jax.random.key(1), 42, repeats=False)
+    assert sorted(np.asarray(b.index).tolist()) == list(range(42))

@@ -39,6 +39,7 @@ ENTRIES = (
     Entry("an17", "ultimatum", "Meta-fairness and the repeated Ultimatum game", "Agent foundations"),
     Entry("an17", "evil_genie", "The evil genie puzzle", "Agent foundations"),
     Entry("an17", "fundamental_uncertainty", "Robustness to fundamental uncertainty", "Agent foundations"),
+    Entry("an51", "preqn", "PreQN and its kernel laboratory", "Reinforcement learning"),
     Entry("an51", "rnn_memorization", "Connectivity of recurrent networks on autocomplete", "Interpretability"),
     Entry("an51", "diagnosing", "Diagnosing bottlenecks in deep Q-learning", "Reinforcement learning"),
     Entry("an51", "distributional", "Expected and distributional reinforcement learning", "Deep learning"),

@@ -136,6 +136,12 @@ METHODS: dict[str, Method] = {
         preset="FLAT",
         fixed=("num_options", "epsilon", "deliberation_cost", "margin"),
     ),
+    "preqn": Method(
+        "preconditioned Q-networks: continuous control without target networks",
+        "theodolite.control.preqn",
+        lambda module, p: module.agent(p.config),
+        **_OFF_POLICY,
+    ),
     "bc": Method(
         "behavioural cloning",
         "theodolite.intent.bc",

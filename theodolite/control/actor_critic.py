@@ -242,13 +242,13 @@ def random_log_prob(random: Bool[Array, ""], box: Box, later: Distribution, acti
 
 def learn(
     c: Schedule, m: Memory, now: Learner, key: PRNGKey, *, paid: int,
-    improve: Callable[[Learner, replay.Sample, PRNGKey], tuple[Learner, Metrics]],
+    improve: Callable[[Learner, replay.Sample, PRNGKey], tuple[Learner, Metrics]], repeats: bool = True,
 ) -> tuple[Learner, Metrics]:  # fmt: skip
     """`paid` gradient steps on samples of the memory, none before learning starts; metrics have one row per step."""
 
     def one(now: Learner, key: PRNGKey) -> tuple[Learner, Metrics]:
         draw_key, step_key = jax.random.split(key)
-        return improve(now, replay.sample(m.replay, draw_key, c.batch_size), step_key)
+        return improve(now, replay.sample(m.replay, draw_key, c.batch_size, repeats=repeats), step_key)
 
     started = replay.held(m.replay) >= max(c.learning_starts, 1)
     return replay.gradient_steps(one, now, key, paid, started)

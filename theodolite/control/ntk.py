@@ -11,6 +11,9 @@ moduli in the sup norm, are linear in T Q - Q and exact where K is constant: tab
     U3 = Q + α K D (TQ - Q)      max_i |1 - α K_ii ρ_i| + α γ K_ii ρ_i + (1 + γ) α Σ_{j≠i} |K_ij| ρ_j
 """
 
+from functools import reduce
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -24,10 +27,10 @@ PAPER = Paper(
 )
 
 
-def kernel(net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"]) -> Float[Array, "B B"]:
-    """The tangent kernel of Q at the pairs of a minibatch, summed over layers."""
-    inputs, gradients = layer_parts(net, obs, action)
-    return sum_of_layers(inputs, gradients, inputs, gradients)
+def kernel(net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"] | None = None) -> Float[Array, "B B"]:
+    """The tangent kernel of Q at the pairs of a minibatch, summed over layers; without actions, of a single output."""
+    x = parts(net, obs, action)
+    return sum_of_layers(x, x)
 
 
 def cross_kernel(
@@ -35,45 +38,52 @@ def cross_kernel(
     other_obs: Float[Array, "C O"], other_action: Int[Array, " C"],
 ) -> Float[Array, "B C"]:  # fmt: skip
     """How a step on the second minibatch moves Q at the pairs of the first: generalisation across batches."""
-    return sum_of_layers(*layer_parts(net, obs, action), *layer_parts(net, other_obs, other_action))
+    return sum_of_layers(parts(net, obs, action), parts(net, other_obs, other_action))
 
 
-def layer_parts(
-    net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"]
-) -> tuple[list[Float[Array, "B _"]], list[Float[Array, "B _"]]]:
-    """What every layer reads, and the gradient of each pair's Q at every layer's output before the activation.
+class Parts(NamedTuple):
+    """Q of some pairs, what every layer reads, and Q's gradient at every layer's output before the activation."""
+
+    q: Float[Array, " B"]
+    inputs: list[Float[Array, "B _"]]
+    gradients: list[Float[Array, "B _"]]
+
+
+def parts(net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"] | None = None) -> Parts:
+    """Forward and backward through the layers once.
 
     Rows do not see each other, so one gradient of Σ_i Q_i with respect to a perturbation of all outputs has them all.
     """
 
-    def total(shifts: list[Array]) -> tuple[Array, list[Array]]:
+    def total(shifts: list[Array]) -> tuple[Array, tuple[Array, list[Array]]]:
         x, inputs = obs, []
         for layer, shift in zip(net.layers[:-1], shifts[:-1], strict=True):
             inputs.append(x)
             x = net.activation(layer(x) + shift)
-        q = net.layers[-1](x) + shifts[-1]
-        return jnp.sum(jnp.take_along_axis(q, action[:, None], -1)), [*inputs, x]
+        out = net.layers[-1](x) + shifts[-1]
+        q = out[:, 0] if action is None else jnp.take_along_axis(out, action[:, None], -1)[:, 0]
+        return jnp.sum(q), (q, [*inputs, x])
 
     nothing = [jnp.zeros((obs.shape[0], layer.bias.shape[0]), layer.bias.dtype) for layer in net.layers]
-    gradients, inputs = jax.grad(total, has_aux=True)(nothing)
-    return inputs, gradients
+    gradients, (q, inputs) = jax.grad(total, has_aux=True)(nothing)
+    return Parts(q, inputs, gradients)
 
 
-def sum_of_layers(
-    inputs: list[Array], gradients: list[Array], other_inputs: list[Array], other_gradients: list[Array]
-) -> Float[Array, "B C"]:
+def sum_of_layers(x: Parts, other: Parts) -> Float[Array, "B C"]:
     """Σ_l (H H'ᵀ + 1) ∘ (G G'ᵀ)."""
-    parts = zip(inputs, gradients, other_inputs, other_gradients, strict=True)
-    return jnp.sum(jnp.stack([(h @ k.T + 1) * (g @ f.T) for h, g, k, f in parts]), 0)
+    layers = zip(x.inputs, x.gradients, other.inputs, other.gradients, strict=True)
+    return reduce(jnp.add, ((h @ k.T + 1) * (g @ f.T) for h, g, k, f in layers))
 
 
-def push(net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"], weight: Float[Array, " B"]) -> MLP:
+def push(net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"] | None, weight: Float[Array, " B"]) -> MLP:
     """Σ_i z_i ∇Q(i), as a network: the step that moves Q at the pairs by K z to first order."""
-    inputs, gradients = layer_parts(net, obs, action)
-    layers = [
-        Linear(h.T @ (weight[:, None] * g), jnp.sum(weight[:, None] * g, 0))
-        for h, g in zip(inputs, gradients, strict=True)
-    ]
+    return pushed(net, parts(net, obs, action), weight)
+
+
+def pushed(net: MLP, x: Parts, weight: Float[Array, " B"]) -> MLP:
+    """The same from what is known already."""
+    scaled = [weight[:, None] * g for g in x.gradients]
+    layers = [Linear(h.T @ g, jnp.sum(g, 0)) for h, g in zip(x.inputs, scaled, strict=True)]
     return MLP(tuple(layers), net.activation)
 
 
@@ -96,3 +106,8 @@ def sufficient(k: Float[Array, "N N"], rho: Float[Array, " N"], rate: Scalar, di
     own = jnp.diagonal(k) * rho
     others = jnp.abs(k) @ rho - jnp.abs(own)
     return (rate * own < 1) & ((1 + discount) * others < (1 - discount) * own)
+
+
+def sequence_bound(moduli: Float[Array, " T"], gap: Scalar) -> Float[Array, " T"]:
+    """Π β · ‖Q~ - Q‖ after every step: operators of one fixed point Q~ may change from step to step, in any order."""
+    return gap * jnp.cumprod(moduli)

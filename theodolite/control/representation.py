@@ -159,7 +159,7 @@ def left_out(features: Float[Array, "S d"], values: Float[Array, "K S"]) -> Floa
 
 
 def epsilon_greedy(value: Float[Array, " A"], draw: Float[Array, " A+1"], epsilon: Scalar) -> Int[Array, ""]:
-    """One of the best actions, or with probability ε any, by uniform numbers: whether and which, then who wins a tie."""
+    """One of the best actions, or with probability ε any: the first uniform number says which, the rest part ties."""
     any_action = jnp.minimum(jnp.floor(draw[0] / epsilon * value.size).astype(jnp.int32), value.size - 1)
     best = jnp.argmax(jnp.where(value >= value.max(), draw[1:], -1.0)).astype(jnp.int32)
     return jnp.where(draw[0] < epsilon, any_action, best)

