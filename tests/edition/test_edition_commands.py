@@ -47,9 +47,13 @@ def test_every_printed_command_runs(pages, say, tmp_path, monkeypatch):
     if not WHOLE:
         monkeypatch.setattr(runner, "run", smallest)
         monkeypatch.setattr(experts, "REFERENCE_EPISODES", 4)
+    done = set()
     for line in printed(pages):
         words = shlex.split(line)
         assert words[0] == "theodolite", line
+        if words[1] == "run" and words[2] in done and not WHOLE:  # all sizes are the smallest here
+            continue
+        done.add(words[2] if words[1] == "run" else line)
         found = say(*at_smoke_size(words[1:], say, tmp_path))
         assert found.code == 0, f"{line}: {found.err}"
 
