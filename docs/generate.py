@@ -75,10 +75,16 @@ def _differences(module: Any) -> list[str]:
     while rest.startswith(f"{number}. "):
         item, mark, after = rest.partition(f" {number + 1}. ")
         item = item.removeprefix(f"{number}. ").rstrip(";.")
-        items.append(f"{number}. {item[:1].upper()}{item[1:]}.")
+        items.append(f"{number}. {_sentence(item)}.")
         rest, number = f"{number + 1}. {after}" if mark else "", number + 1
-    paper, _, note = whom.partition(", ")
+    paper, _, note = whom.partition(", ") if "(" not in whom else (whom, "", "")
     return [f"## Differences from {paper}", f"{note[:1].upper()}{note[1:]}:" if note else "", "\n".join(items)]
+
+
+def _sentence(text: str) -> str:
+    """With a capital, unless it begins with a symbol."""
+    first = text.split(" ", 1)[0]
+    return text if len(first) == 1 or not first.isascii() or first == "log" else f"{text[:1].upper()}{text[1:]}"
 
 
 def _metrics(module: Any) -> list[str]:

@@ -3,11 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from theodolite.core import normalise
 from theodolite.core.agent import Agent, Batch
 from theodolite.core.demos import Rows
 from theodolite.core.env import Box, Discrete, Space
+from theodolite.core.errors import UserError
 from theodolite.intent import learned_reward
 
 BOXED = Space(Box((2,)), Box((1,), -1.0, 1.0))
@@ -46,3 +48,9 @@ def test_without_room_only_the_fresh_are_seen_and_nothing_is_kept():
     pool = learned_reward.remember(empty, fresh)
     assert pool.count == 6 and learned_reward.kept(pool, 0).count == 0
     np.testing.assert_array_equal(pool.rows.obs, batch().obs.reshape(6, 2))
+
+
+def test_images_are_refused():
+    space = Space(Box((10, 10, 4)), Discrete(2))
+    with pytest.raises(UserError, match="expected vectors"):
+        learned_reward.init(jax.random.key(0), space, "obs", (8,), None, normalise.no_moments((10, 10, 4)))

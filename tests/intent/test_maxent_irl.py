@@ -96,6 +96,15 @@ def test_the_objectives_are_one_for_an_expert_without_noise_and_flat_at_its_rewa
         np.testing.assert_allclose(kept.objective, elsewhere.objective, atol=1e-9)
 
 
+@pytest.mark.parametrize("horizon", [None, 4])
+def test_matching_is_flat_at_the_truth_where_outcomes_are_taken_for_choices(horizon):
+    """An expert of the 2008 form meets the outcomes of its own paths, not those of the dynamics."""
+    m, reward = world(), jax.random.normal(jax.random.key(5), (S, A, K))
+    expert = jax.jit(lambda: maxent_irl.exact_expert(m, sp.plan(m, reward, horizon=horizon, causal=False)))()
+    c = maxent_irl.Config(objective="matching", horizon=horizon, causal=False)
+    np.testing.assert_allclose(maxent_irl.reward_gradient(c, m, expert, reward).reward, 0, atol=1e-9)
+
+
 def test_a_network_over_a_batch_of_worlds_learns_through_the_cotangent():
     """Reward = w · features of the state, shared by worlds that differ in their dynamics."""
     worlds = jax.tree.map(lambda *x: jnp.stack(x), *(world(seed) for seed in range(6)))

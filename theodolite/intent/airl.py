@@ -60,7 +60,7 @@ class Config:
     """What pays the policy. With f or g give the learner temperature 1, with f_minus_log_pi 0."""
     inputs: Literal["obs", "obs_action", "next_obs"] = "obs"
     """What g sees; only a reward of states alone can be expected to transfer."""
-    discount: float = 0.99
+    discount: float = 0.995
     """γ of the potential's differences: the learner's."""
     learning_rate: float = 1e-3
     """Step size of the discriminator's Adam."""

@@ -19,6 +19,7 @@ from theodolite.core.agent import Agent, Batch, State
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
 from theodolite.core.demos import Rows
 from theodolite.core.env import Box, Discrete, Space
+from theodolite.core.errors import UserError
 from theodolite.core.options import plain
 
 Inputs = Literal["obs", "obs_action", "next_obs"]
@@ -58,7 +59,16 @@ def init(
     moments: normalise.Moments,
     activation: nets.Activation = "tanh",
 ) -> LearnedReward:
-    """Fresh networks whose last layer starts small; without `potential_hidden` there is no h."""
+    """Fresh networks whose last layer starts small; without `potential_hidden` there is no h.
+
+    Raises:
+        UserError: observations are no vectors.
+    """
+    if len(space.obs.shape) != 1:
+        raise UserError(
+            f"observations have the shape {space.obs.shape}, expected vectors, which is what these networks read. Wrap "
+            "the environment (gymnasium.wrappers.FlattenObservation, say) and register it under an id of yours."
+        )
     g_key, h_key = jax.random.split(key)
     width = space.obs.shape[0]
     actions = space.action.num if isinstance(space.action, Discrete) else space.action.shape[0]

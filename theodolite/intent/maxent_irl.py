@@ -104,8 +104,7 @@ def init(c: Config, params: PyTree[Array], worlds: Model) -> State:
 def exact_expert(m: Model, p: Plan) -> Expert:
     """A demonstrator who follows a plan for ever: no noise."""
     mu = soft_planning.visits(m, p, m.initial)
-    total = mu.sum(0) if p.horizon is not None else mu
-    return Expert(mu, m.initial, total[..., None] * soft_planning.probabilities(m))
+    return Expert(mu, m.initial, soft_planning.outcome_visits(m, p, mu))
 
 
 def expert_of(

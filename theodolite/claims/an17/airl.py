@@ -94,7 +94,7 @@ CLAIMS = (
     Claim(
         id="self-transfer",
         text="Optimised anew where it was learned, a reward brings back what was shown if the discriminator remembers "
-        "all earlier rounds; with the last ones alone it does not.",
+        "300,000 transitions, all of the quick size; with the last 20,000 alone it does not.",
         source="newsletter",
         metric="self_return",
         arms=("true reward", *METHODS),
@@ -129,7 +129,11 @@ CLAIMS = (
         scope="substitute",
         unit="return",
         where="table 1, the disabled ant",
-        expect=(at_most("gail policy", 0.0), better("airl state", than="airl pair")),
+        expect=(
+            at_most("gail policy", 0.0),
+            better("airl state", than="airl pair"),
+            at_least("airl state", 0.62),  # three fifths of what the oracle earns
+        ),
     ),
 )
 
@@ -223,9 +227,11 @@ ITEM = Item(
         "States of the maze are positions and velocities. The claim on the discriminator's memory was conceived, and "
         "its margins set, after runs on seeds 1000 to 1003; the transfer of the other arms on the seeds reported had "
         "been seen once before, with the same settings and margins.",
-        "Learned rewards are high where the demonstrations went, not where the target is near: in the other maze the "
-        "fresh policy stops at the barrier. A linear reward, one of positions alone, noisier experts and weight decay "
-        "were tried on other seeds and did not mend it.",
+        "Learned rewards are high at the target, but also in corners that nobody visited: most fresh policies go there "
+        "or stop at the barrier, and 4 of 20 find the target. A linear reward, one of positions alone, noisier "
+        "experts, weight decay and other temperatures of the fresh policy, on other seeds, did not mend it.",
+        "The swimmer's reward of states was to bring more than that of pairs; that it be worth three fifths of the "
+        "oracle was added after the results, since any difference is too kind a margin.",
         "A swimmer with swapped drag stands in for the disabled ant. Its rewards are small, and at the maze's price of "
         "entropy no expert swims: a first run like that (oracle 0.06 where 1.1 can be had), on the same seeds, said "
         "nothing and was thrown away.",

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from theodolite.claims.an17.maxent_irl_arms import GRADIENTS, jobs
-from theodolite.core.claim import Claim, Item, at_least, at_most, better
+from theodolite.core.claim import Claim, Item, at_least, at_most, lower
 from theodolite.core.scores import Scores
 from theodolite.intent import maxent_irl
 
@@ -42,8 +42,8 @@ CLAIMS = (
     ),
     Claim(
         id="few-demonstrations",
-        text="The optimal policy of the reward from 256 sampled episodes loses less than 5% of the return, and more "
-        "episodes lose less.",
+        text="The optimal policy of the reward from 256 sampled episodes loses less than 5% of the return, and that "
+        "from one episode more.",
         metric="regret",
         arms=("maxent",),
         cases=DEMONSTRATIONS,
@@ -70,7 +70,7 @@ CLAIMS = (
         expect=(
             at_most("causal", 0.01),
             at_most("2008", 0.01, cases=("windy cliff/0",)),
-            *(better("2008", than="causal", cases=(f"windy cliff/{slip}",)) for slip in ("0.3", "0.5")),
+            *(lower("causal", than="2008", cases=(f"windy cliff/{slip}",)) for slip in ("0.3", "0.5")),
         ),
     ),
 )
