@@ -1,6 +1,5 @@
 """The site in a real browser: axe-core finds nothing on any page, nothing runs over a phone or a printed page."""
 
-import os
 from importlib.resources import files
 
 import pytest
@@ -11,8 +10,6 @@ SERIOUS = ("moderate", "serious", "critical")
 SMALL, LARGE = {"width": 360, "height": 740}, {"width": 1100, "height": 900}
 KINDS = ("index.html", "gail.html", "qbf.html", "maxent_irl.html", "fli_grants.html")
 """A page of each kind, beside those of the whole site: with results, unbuilt, without a run, without a system."""
-WHOLE = os.environ.get("THEODOLITE_WHOLE_SITE")
-"""Set, axe-core looks at every page, which takes minutes."""
 OPEN = "for (const d of document.querySelectorAll('details')) d.open = true"
 RUN = """async rules => {
     const more = rules ? {runOnly: rules} : {};
@@ -63,14 +60,9 @@ def violations(page, axe, rules=None):
     return [found for found in page.evaluate(RUN, rules) if found[0] in SERIOUS]
 
 
-def of_each_kind(path):
-    """Items' pages come from one template: five stand for all, unless the whole is asked for."""
-    return WHOLE or path.name in KINDS or path.parent.name not in ("an17", "an51")
-
-
-def test_axe_finds_nothing_on_a_page_of_any_kind(built, window, axe):
+def test_axe_finds_nothing_on_any_page(built, window, axe):
     page = window(viewport=LARGE, color_scheme="light")
-    for path in filter(of_each_kind, built):
+    for path in built:
         page.goto(path.as_uri())
         assert violations(page, axe) == [], path
 
@@ -81,7 +73,7 @@ def test_in_the_dark_words_stand_out_and_on_a_phone_nothing_runs_over_the_edge(b
         page.goto(path.as_uri())
         assert page.evaluate(WIDER) == [], path
         assert page.evaluate("document.scrollingElement.scrollWidth") <= SMALL["width"], path
-        if of_each_kind(path):
+        if path.name in KINDS or path.parent.name not in ("an17", "an51"):
             assert violations(page, axe, ["color-contrast", "target-size"]) == [], path
 
 
