@@ -13,11 +13,16 @@ from jax.sharding import AxisType, PartitionSpec
 from jaxtyping import PyTree
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def one_per_core() -> None:
     """Let the CPU be one device per core. Nothing happens if JAX has computed already, or somebody chose a number."""
     if getattr(jax.config, "jax_num_cpu_devices", -1) < 1:
         with suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+            jax.config.update("jax_num_cpu_devices", cores())
 
 
 def spread(f: Callable, shared: PyTree, *rows: PyTree) -> PyTree:

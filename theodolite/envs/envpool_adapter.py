@@ -12,7 +12,6 @@ Atari games come with the usual preprocessing: grey, 84 x 84, four frames, each 
 ends an episode with every life, `reward_clip=true` leaves a reward its sign. The ROMs are in EnvPool's own packages.
 """
 
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import envpool
 import numpy as np
 from envpool.registration import registry
 
+from theodolite.core import devices
 from theodolite.core.env import Space, Step
 from theodolite.core.errors import UserError, nearest
 from theodolite.envs import host_spaces
@@ -53,7 +53,7 @@ class EnvPoolEnvs:
         self.num_envs = num_envs
         self._task = id.removeprefix("envpool/")
         self._options = _checked(self._task, options)
-        self._options.update(num_envs=num_envs, num_threads=num_threads or min(_cores(), num_envs))
+        self._options.update(num_envs=num_envs, num_threads=num_threads or min(devices.cores(), num_envs))
         with _quiet():
             spec = _build(envpool.make_spec, self._task, self._options)
             obs, action = spec.gymnasium_observation_space, spec.gymnasium_action_space
@@ -102,10 +102,6 @@ class EnvPoolEnvs:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _checked(task: str, options: dict[str, Any]) -> dict[str, Any]:
