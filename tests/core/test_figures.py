@@ -108,3 +108,13 @@ def test_a_slim_figure_keeps_the_scale_of_its_letters():
     drawn = head + b'\n  <!-- a -->\n <path d="M 0.123456 1 \nL 2 3.5"/>\n</g>'
     slim = b'<g transform="translate(35.21 198.33) scale(0.015625)"><path d="M 0.12 1 L 2 3.5"/></g>'
     assert figures.slim(drawn) == slim
+
+
+def test_a_slim_figure_says_the_style_of_equal_marks_once():
+    marks = b'<use xlink:href="#m" x="1" style="fill: #000"/><use xlink:href="#m" x="2" style="fill: #000"/>'
+    once = b'<g style="fill: #000"><use xlink:href="#m" x="1"/><use xlink:href="#m" x="2"/></g>'
+    other = b'<use xlink:href="#m" x="3" style="fill: #fff"/>'
+    assert figures.slim(marks + other) == once + other
+    assert figures.slim(b'<use xlink:href="#DejaVuSans-61" transform="translate(61.5 0)"/>') == (
+        b'<use xlink:href="#D61" x="61.5"/>'
+    )
