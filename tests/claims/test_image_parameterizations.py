@@ -74,7 +74,7 @@ def rows():
 def test_every_claim_finds_its_scores(rows):
     scores = Scores(tuple(rows))
     for claim in item.CLAIMS[1:]:
-        if claim.id in ("only-vgg-did-without",) or claim in item.CLAIMS_3D:
+        if claim.id in ("only-vgg-did-without", "checkerboards") or claim in item.CLAIMS_3D:
             continue
         for arm in claim.arms:
             values = [v for case in scores.cases(claim.metric, claim.arms)
@@ -110,6 +110,20 @@ def test_the_best_rate_is_chosen_on_the_tuning_seed():
         score, made, {}, lambda t, s: jnp.float32(1 + t), 2, (1, 2, 3, 4), Config(steps=10), (1e-4, 0.05, 3.0)
     )
     assert found.rate == 0.05 and found.values.shape == (2, 4, 10) and [len(p) for p in found.params] == [4, 4]
+
+
+def test_a_network_that_looks_at_every_fourth_pixel_asks_for_a_checkerboard(monkeypatch):
+    def every(step):
+        return network.build("squeezenet", jnp.float32(2), lambda w, x: {"relu1": w * x[:, ::step, ::step]}, 32)
+
+    photograph = np.random.default_rng(0).random((64, 64, 3)).astype(np.float32)
+    monkeypatch.setattr(style.images, "read", lambda *_, **__: photograph)
+    monkeypatch.setitem(runs.SIZES, "smoke", {"pixels": 32, "steps": 2, "seeds": 1, "targets": 1})
+    monkeypatch.setitem(style_transfer.LAYERS, "squeezenet", style_transfer.Layers(("relu1",), ("relu1",), 1.0))
+    for step, low, high in ((4, 30, np.inf), (1, 0.1, 3)):
+        monkeypatch.setattr(style, "network", lambda name, step=step: every(step))
+        (found,) = style.checkerboards("squeezenet", "smoke", (1_000,))
+        assert found["arm"] == "squeezenet" and low < found["metrics"]["stride_excess"] < high
 
 
 def test_pictures_survive_among_scores():

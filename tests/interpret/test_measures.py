@@ -29,3 +29,22 @@ def test_the_slope_of_a_power_law_is_its_exponent():
     f[0, 0] = 1
     plane = np.fft.irfft2((rng.normal(size=f.shape) + 1j * rng.normal(size=f.shape)) / f**1.0, s=(n, n))
     assert np.isclose(measures.spectral_slope(plane[..., None].repeat(3, 2)), -2, atol=0.25)
+
+
+def test_a_pattern_of_every_second_or_fourth_pixel_stands_out_of_noise():
+    noise = np.random.default_rng(0).normal(size=(96, 96, 3))
+    assert np.isclose(measures.stride_excess(noise), 1, atol=0.6)
+    for step in (2, 4):
+        board = np.zeros_like(noise)
+        board[::step, ::step] = 1
+        assert measures.stride_excess(noise + 3 * board) > {2: 1.5, 4: 10}[step]
+    shifted = np.roll(noise + 3 * board, (1, 2), (0, 1))
+    assert np.isclose(measures.stride_excess(shifted), measures.stride_excess(noise + 3 * board))
+
+
+def test_a_slope_is_no_pattern():
+    rng, n = np.random.default_rng(1), 96
+    f = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.rfftfreq(n)[None])
+    f[0, 0] = 1
+    planes = [np.fft.irfft2((rng.normal(size=f.shape) + 1j * rng.normal(size=f.shape)) / f, s=(n, n)) for _ in range(3)]
+    assert measures.stride_excess(np.stack(planes, -1)) < 1.6

@@ -18,6 +18,7 @@ from theodolite.claims.an17.image_parameterizations_style import (
     BOTH,
     COLOURS,
     CONTROL,
+    GRADIENT,
     NETWORKS,
     OTHERS,
     PIXELS,
@@ -108,6 +109,19 @@ CLAIMS = (
         unit="log of the judge's style distance, pixels over decorrelated",
         where="section 2",
         expect=tuple(better(name, than=CONTROL) for name in OTHERS),
+    ),
+    Claim(
+        id="checkerboards",
+        text="Why the others need the basis, as the article supposes: what they ask of every picture alike, the mean "
+        "gradient over noise, stands out at their strides' frequencies, at least twofold and more than VGG's.",
+        metric="stride_excess",
+        arms=NETWORKS,
+        cases=(GRADIENT,),
+        scope="substitute",
+        statistic="mean",
+        unit="power at multiples of 1/4 cycles per pixel over that beside",
+        where="section 2",
+        expect=(*(at_least(name, 2.0) for name in OTHERS), *(better(name, than=CONTROL) for name in OTHERS)),
     ),
     Claim(
         id="basis-alone",

@@ -114,6 +114,35 @@ def transfers(name: str, size: Size, seeds: tuple[int, ...]) -> list[Row]:
     return rows
 
 
+GRADIENT, DRAWS = "gradient at the start", {"smoke": 2, "quick": 64, "full": 256}
+
+
+def checkerboards(name: str, size: Size, seeds: tuple[int, ...]) -> list[Row]:
+    """The mean gradient of the style's distance by the pixels of noise: what a network asks of every picture alike."""
+    try:
+        net = network(name)
+    except UserError:
+        if name in IN_EXTRA:
+            raise
+        return []
+    side = SIZES[size]["pixels"]
+    made = kinds.pixels(side)
+    score = style_transfer.score(net, made, transforms.none())
+
+    @jax.jit
+    def asked(weights: Any, photographs: Any, key: Any) -> jax.Array:
+        k_start, k_style = jax.random.split(key)
+        fixed = weights, (*photographs, jnp.float32(0))
+        return jax.grad(lambda p: score(fixed, p, k_style, ())[0])(made.init(k_start))
+
+    rows = []
+    for seed in seeds:
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(12), seed), DRAWS[size])
+        mean = np.mean([np.asarray(asked(net.params, pair(seed, side), key))[0] for key in keys], 0)
+        rows.append(row(name, GRADIENT, seed, stride_excess=measures.stride_excess(mean)))
+    return rows
+
+
 SGD, SGD_WAVES, SGD_METRIC = "pixels", "fourier", "pixels, gradient preconditioned"
 ADAM = " with Adam"
 SGD_RATES = (1e-3, 1e-2, 1e-1)
@@ -170,5 +199,7 @@ def style_jobs(size: Size, seeds: int | None) -> list[Job]:
     names = NETWORKS if size != "smoke" else IN_EXTRA[:1]
     return [
         *(Job("style", name, who, partial(transfers, name, size, who), cost=costs[name]) for name in names),
+        *(Job("mean gradient", name, who, partial(checkerboards, name, size, who), cost=costs[name] / 10)
+          for name in names),
         Job("descent", "squeezenet", who, partial(descents, size, who), cost=30),
-    ]
+    ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 high_frequency_share    power above 0.25 cycles per pixel of the Hann-windowed grey picture, over all its power
 spectral_slope          exponent p of the power spectrum, f^p, by least squares: about -2 to -3 for photographs
+stride_excess           power at multiples of 1/2 and 1/4 cycles per pixel over that beside them: 1 without a pattern
 """
 
 from itertools import pairwise
@@ -39,3 +40,21 @@ def spectral_slope(image: Float[np.ndarray, "H W 3"]) -> float:
     level = [(f0, found[band].mean() + 1e-12) for f0, band in zip(middles, bands, strict=True) if band.any()]
     x, y = np.log(np.array(level)).T
     return float(np.polyfit(x, y, 1)[0])
+
+
+def stride_excess(gradient: Float[np.ndarray, "H W 3"], stride: int = 4) -> float:
+    """How far the frequencies of a step of `stride` pixels, and of its divisors, stand out: a geometric mean.
+
+    Each is compared with the frequencies two and three bins away, which lie on no such multiple if a side has eight
+    strides or more.
+    """
+    found = (np.abs(np.fft.fft2(np.asarray(gradient, float), axes=(0, 1))) ** 2).sum(-1) + 1e-30
+    h, w = found.shape
+    away = [(y, x) for y in range(-3, 4) for x in range(-3, 4) if max(abs(y), abs(x)) > 1]
+    logs = []
+    for i, j in np.ndindex(stride, stride):
+        if i or j:
+            at = i * h // stride, j * w // stride
+            beside = np.mean([found[(at[0] + y) % h, (at[1] + x) % w] for y, x in away])
+            logs.append(np.log(found[at] / beside))
+    return float(np.exp(np.mean(logs)))
