@@ -73,14 +73,24 @@ TARGETS: dict[str, Kind] = {
     ),
 }
 KINDS = (*TARGETS, "proto-values")
+DRAWN = ("adversarial", "random policies")
+"""Kinds of which every seed has values of its own; those of the others are computed once."""
 
 
-def features(h: House, kind: str, width: int, key: PRNGKey, b: Budget) -> Float[Array, "S d"]:
-    """Features of one kind; proto-values are read off the transitions, all others are learned."""
+def features(h: House, kind: str, width: int, b: Budget) -> Callable[[PRNGKey], Float[Array, "S d"]]:
+    """What makes features of one kind; proto-values are read off the transitions, all others are learned."""
     if kind == "proto-values":
-        return representation.proto_values(h.mdp, width)
-    k_targets, k_fit = jax.random.split(key)
-    return representation.fit(TARGETS[kind](h, k_targets, b.targets), width, k_fit, steps=b.fit_steps)
+        found = representation.proto_values(h.mdp, width)
+        return lambda key: found
+    values = jax.jit(lambda h, key: TARGETS[kind](h, key, b.targets))
+    fit = jax.jit(partial(representation.fit, width=width, steps=b.fit_steps))
+    fixed = None if kind in DRAWN else values(h, jax.random.key(0))
+
+    def learned(key: PRNGKey) -> Float[Array, "S d"]:
+        k_targets, k_fit = jax.random.split(key)
+        return fit(values(h, k_targets) if fixed is None else fixed, key=k_fit)
+
+    return learned
 
 
 def controlled(h: House, found: Float[Array, "S d"], key: PRNGKey, rate: Array, b: Budget) -> Float[Array, ""]:
@@ -95,9 +105,6 @@ def controlled(h: House, found: Float[Array, "S d"], key: PRNGKey, rate: Array, 
 def study(kind: str, width: int, case: str, seeds: tuple[int, ...], b: Budget) -> list[Row]:
     """One kind of targets at one width; a row per seed: what is left out of unseen values, what SARSA earns."""
 
-    def learned(h: House, seed: Array) -> Array:
-        return features(h, kind, width, jax.random.fold_in(jax.random.key(0), seed), b)
-
     def missed(h: House, found: Array, seed: Array) -> Array:
         key = jax.random.fold_in(jax.random.key(1), seed)
         unseen = representation.adversarial_values(h.mdp, h.reward, key, min(HELD_OUT, b.targets))
@@ -107,12 +114,13 @@ def study(kind: str, width: int, case: str, seeds: tuple[int, ...], b: Budget) -
         return controlled(h, found, jax.random.fold_in(jax.random.key(2), seed), rate, b)
 
     h = house()  # an argument of what is compiled: as a constant it would be folded
-    learned, missed, earned = jax.jit(learned), jax.jit(missed), jax.jit(earned)
-    trial = learned(h, jnp.int32(TRIAL_SEED))
+    make, missed, earned = features(h, kind, width, b), jax.jit(missed), jax.jit(earned)
+    learned = lambda seed: make(jax.random.fold_in(jax.random.key(0), seed))  # noqa: E731
+    trial = learned(TRIAL_SEED)
     rate = max(STEP_SIZES, key=lambda rate: float(earned(h, trial, jnp.int32(TRIAL_SEED), jnp.float32(rate))))
     rows = []
     for i, seed in enumerate(seeds):
-        found = learned(h, jnp.int32(seed))
+        found = learned(seed)
         scores = {
             "left_out": missed(h, found, jnp.int32(seed)),
             "control": earned(h, found, jnp.int32(seed), jnp.float32(rate)),
