@@ -194,6 +194,7 @@ def fit_cppn(picture: np.ndarray, steps: int) -> jnp.ndarray:
     return made.apply(_fit(jnp.asarray(picture), made.init(jax.random.key(0)), steps))
 
 
+@partial(jax.jit, static_argnums=2)
 def _fit(picture: Any, params: Any, steps: int) -> Any:
     made, optimiser = kinds.cppn(picture.shape[0]), adam(0.005)
 
@@ -203,11 +204,7 @@ def _fit(picture: Any, params: Any, steps: int) -> Any:
             optimiser, jax.grad(lambda p: jnp.square(made.apply(p)[0] - picture).mean())(theta), opt, theta
         ), None
 
-    return _scan(step, (params, optimiser.init(params)), steps)[0]
-
-
-def _scan(step: Any, carry: Any, steps: int) -> Any:
-    return jax.jit(lambda c: jax.lax.scan(step, c, length=steps)[0])(carry)
+    return jax.lax.scan(step, (params, optimiser.init(params)), length=steps)[0][0]
 
 
 def flat_jobs(size: Size, seeds: int | None) -> list[Job]:
