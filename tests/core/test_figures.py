@@ -112,9 +112,8 @@ def test_a_slim_figure_keeps_the_scale_of_its_letters():
 
 def test_a_slim_figure_says_the_style_of_equal_marks_once():
     marks = b'<use xlink:href="#m" x="1" style="fill: #000"/><use xlink:href="#m" x="2" style="fill: #000"/>'
-    once = b'<g style="fill: #000"><use xlink:href="#m" x="1"/><use xlink:href="#m" x="2"/></g>'
+    once = b'<g style="fill: #000"><use href="#m" x="1"/><use href="#m" x="2"/></g>'
     other = b'<use xlink:href="#m" x="3" style="fill: #fff"/>'
-    assert figures.slim(marks + other) == once + other
-    assert figures.slim(b'<use xlink:href="#DejaVuSans-61" transform="translate(61.5 0)"/>') == (
-        b'<use xlink:href="#D61" x="61.5"/>'
-    )
+    assert figures.slim(marks + other) == once + other.replace(b"xlink:", b"")
+    letter = b'<use xlink:href="#DejaVuSans-61" transform="translate(61.5 0)"/>'
+    assert figures.slim(letter) == b'<use href="#D61" x="61"/>'

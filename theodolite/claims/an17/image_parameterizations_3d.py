@@ -152,7 +152,7 @@ def _strips(scores: Scores, arms: list[str], case: str, heading: str, part: Any)
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, arm in zip(grid.flat, arms, strict=False):
-        axes.imshow(unpacked(next(iter(scores.curves("strip", arm, case).values()))))
+        axes.imshow(unpacked(next(iter(scores.curves("strip", arm, case).values()))), interpolation="lanczos")
         axes.set_title(arm, fontsize=8.5, fontweight="normal", pad=2)
 
 

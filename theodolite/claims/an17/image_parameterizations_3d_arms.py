@@ -164,7 +164,8 @@ def features(case: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
     for (arm, seed), made in done.items():
         base = max(done[PAINTED, seed].measures["activation"], 1e-6)
         ratio = made.measures["activation"] / base
-        shown = {"strip": packed(strip(where.mesh, made.texture))} if seed == seeds[0] else None
+        kept = seed == seeds[0] and case == budget.features[-1]
+        shown = {"strip": packed(strip(where.mesh, made.texture))} if kept else None
         rows.append(row(arm, case, seed, shown, activation_ratio=ratio, **made.measures))
     return rows
 
@@ -264,7 +265,7 @@ def styles(case: str, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
         for seed in seeds:
             made = run(rate, seed)
             drawn = made.texture if alone else strip(where.mesh, made.texture)
-            shown = {"strip": packed(drawn)} if seed == seeds[0] else None
+            shown = {"strip": packed(drawn)} if seed == seeds[0] and case == budget.styles[-1] else None
             rows.append(row(arm, case, seed, shown, **made.measures))
     return rows
 

@@ -91,7 +91,7 @@ def transparency(kind: str, size: Size, seeds: tuple[int, ...]) -> list[Row]:
                 here = reaction(kind, index, composite(rgba[None], behind))
                 opaque.setdefault((t, i), here.mean())
                 found = {"alpha": rgba[..., 3].mean(), "retention": here.mean() / opaque[t, i], "rate": runs.rate}
-                shown = {"picture": packed(displayed(rgba))} if i == 0 else None
+                shown = {"picture": packed(displayed(rgba))} if i == 0 and t == len(units) - 1 else None
                 rows.append(row(arm, case, seed, shown, **found))
                 if arm == FULL:
                     rows += swaps(kind, index, rgba, behind, here, case, seed)

@@ -6,6 +6,7 @@ writes the interpolations as animations.
 """
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
@@ -170,7 +171,7 @@ def _numbers(part: Any, scores: Scores, claim: Claim, cases: Sequence[str], titl
 
     axes, look = part.subplots(), figures.looks(claim.arms)
     figures.dots(axes, claim, scores, cases, look)
-    axes.set_ylabel("\n".join(claim.unit.split(", ", 1)), fontsize=8)
+    axes.set_ylabel(textwrap.fill(claim.unit, 34), fontsize=8)
     handles = [Line2D([], [], color=look[a].colour, marker=look[a].marker, linewidth=0, label=a) for a in claim.arms]
     part.legend(handles=handles, title=title, loc="outside upper left", ncols=3, alignment="left", frameon=False,
                 fontsize=8, title_fontsize=10, columnspacing=1.2)  # fmt: skip

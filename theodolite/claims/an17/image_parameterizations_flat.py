@@ -80,8 +80,8 @@ def _activations(apply_: Any, params: Any, pictures: Any) -> dict[str, np.ndarra
 _applied = jax.jit(lambda apply_, params, x: apply_(params, x), static_argnums=0)
 
 
-def interpolations(layer: str, size: Size, seeds: tuple[int, ...]) -> list[Row]:
-    """Frames between two channels, for the pairs of one layer."""
+def interpolations(layer: str, size: Size, seeds: tuple[int, ...], pictured: bool = True) -> list[Row]:
+    """Frames between two channels, for the pairs of one layer; those of the first pair may be kept as pictures."""
     n, rows, found = SIZES[size], [], {}
     pairs = [p for p in PAIRS if p[0] == layer][: max(1, n["targets"] // 2)]
     for arm in (APART, ALIGNED, PULLED):
@@ -98,7 +98,8 @@ def interpolations(layer: str, size: Size, seeds: tuple[int, ...]) -> list[Row]:
         for arm, (pictures, rate) in found.items():
             for i, seed in enumerate(seeds):
                 distance = neighbour_distance(pictures[t, i])
-                shown = {f"frame {k}": packed(f) for k, f in enumerate(pictures[t, i])} if i == 0 and t == 0 else None
+                frames = enumerate(pictures[t, i] if pictured and i == 0 and t == 0 else ())
+                shown = {f"frame {k}": packed(frame) for k, frame in frames}
                 rows.append(row(arm, case, seed, shown, distance=distance, distance_share=distance / apart[i],
                                 objective_share=attained[arm][i] / attained[APART][i], rate=rate))  # fmt: skip
     return rows
@@ -162,7 +163,8 @@ def cppns(layer: str, size: Size, seeds: tuple[int, ...]) -> list[Row]:
                     twice = kinds.cppn(2 * n["pixels"], **CPPNS[arm]).apply(runs.params[t][i])
                     pooled = np.asarray(twice)[0].reshape(n["pixels"], 2, n["pixels"], 2, 3).mean((1, 3))
                     found["resolution_error"] = np.sqrt(np.mean((pooled - picture) ** 2))
-                rows.append(row(arm, case, seed, {"picture": packed(picture)} if i == 0 else None, **found))
+                shown = {"picture": packed(picture)} if i == 0 and t == len(targets) - 1 else None
+                rows.append(row(arm, case, seed, shown, **found))
                 if arm == FOURIER:
                     rows += expressed(layer, index, picture, activation, case, seed, n)
     return rows
@@ -214,6 +216,7 @@ def flat_jobs(size: Size, seeds: int | None) -> list[Job]:
     deep = ("fire7", "fire8") if size != "smoke" else ("fire7",)
     return [
         Job("toy", "all", (0, 1, 2), partial(toy, (0, 1, 2)), cost=1),
-        *(Job("frames", layer, who, partial(interpolations, layer, size, who), cost=40) for layer in layers),
+        *(Job("frames", layer, who, partial(interpolations, layer, size, who, layer == layers[-1]), cost=40)
+          for layer in layers),
         *(Job("cppn", layer, who, partial(cppns, layer, size, who), cost=40) for layer in deep),
-    ]
+    ]  # fmt: skip

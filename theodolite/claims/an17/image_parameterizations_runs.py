@@ -27,6 +27,8 @@ SIZES: dict[Size, dict[str, int]] = {
     "quick": {"pixels": 96, "steps": 96, "seeds": 3, "targets": 4},
     "full": {"pixels": 160, "steps": 256, "seeds": 5, "targets": 4},
 }
+QUALITY = 50
+"""Of stored pictures, of 100."""
 BYTES = 6
 """Of a packed picture in each number: a double holds 52 bits exactly."""
 
@@ -91,7 +93,7 @@ def drawn(parameterization: Parameterization, found: Found) -> np.ndarray:
 def packed(picture: np.ndarray) -> tuple[list[float], list[float]]:
     """A picture of 3 or 4 channels as two lists of numbers among the scores: a WebP file, six bytes in each number."""
     buffer = BytesIO()
-    Image.fromarray(images.to_bytes(picture)).save(buffer, "WEBP", quality=85, method=6)
+    Image.fromarray(images.to_bytes(picture)).save(buffer, "WEBP", quality=QUALITY, method=6)
     content = buffer.getvalue()
     content = len(content).to_bytes(BYTES, "big") + content
     content += b"\0" * (-len(content) % (2 * BYTES))

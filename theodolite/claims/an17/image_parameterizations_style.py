@@ -105,7 +105,7 @@ def transfers(name: str, size: Size, seeds: tuple[int, ...]) -> list[Row]:
             style = pair(seed, n["pixels"])[1]
             high, against = (measures.high_frequency_share(p[i]) for p in (found, pictures[PIXELS][0]))
             score_, plain = (judged(name, p[i], style) for p in (found, pictures[PIXELS][0]))
-            shown = {"picture": packed(found[i])} if i == 0 else None
+            shown = {"picture": packed(found[i])} if i == 0 and arm in (BOTH, PIXELS) else None
             loss = -runs.values[0, i, -8:].mean()
             rows.append(row(arm, name, seed, shown, high_frequencies=high, reduction=against / high, judged=score_,
                             judged_share=score_ / plain, own_loss=loss, rate=runs.rate))  # fmt: skip
