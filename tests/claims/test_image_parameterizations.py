@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from theodolite.claims.an17 import image_parameterizations as item
 from theodolite.claims.an17 import image_parameterizations_alpha as alpha
+from theodolite.claims.an17 import image_parameterizations_classes as classes
 from theodolite.claims.an17 import image_parameterizations_figure as drawing
 from theodolite.claims.an17 import image_parameterizations_flat as flat
 from theodolite.claims.an17 import image_parameterizations_runs as runs
@@ -74,7 +75,7 @@ def rows():
 def test_every_claim_finds_its_scores(rows):
     scores = Scores(tuple(rows))
     for claim in item.CLAIMS[1:]:
-        if claim.id in ("only-vgg-did-without", "checkerboards") or claim in item.CLAIMS_3D:
+        if claim.id in ("only-vgg-did-without", "checkerboards", "class-recognised") or claim in item.CLAIMS_3D:
             continue
         for arm in claim.arms:
             values = [v for case in scores.cases(claim.metric, claim.arms)
@@ -124,6 +125,26 @@ def test_a_network_that_looks_at_every_fourth_pixel_asks_for_a_checkerboard(monk
         monkeypatch.setattr(style, "network", lambda name, step=step: every(step))
         (found,) = style.checkerboards("squeezenet", "smoke", (1_000,))
         assert found["arm"] == "squeezenet" and low < found["metrics"]["stride_excess"] < high
+
+
+def test_a_class_that_is_a_colour_is_drawn_and_recognised(monkeypatch):
+    names = tuple(classes.NAMES[:2])
+
+    def colours(name):
+        def apply(w, x):
+            mean = w * x.mean((1, 2), keepdims=True)
+            return {"logits": jnp.concatenate([mean[..., :2], mean.repeat(3, -1) + 0.01], -1)}
+
+        return network.build(name, jnp.float32(30.0), apply, 32, (*names, *(f"other {i}" for i in range(9))))
+
+    monkeypatch.setattr(classes, "network", colours)
+    monkeypatch.setitem(runs.SIZES, "smoke", {"pixels": 32, "steps": 40, "seeds": 1, "targets": 1})
+    rows = classes.classes("smoke", (1_000,))
+    assert {(r["arm"], r["case"]) for r in rows} == {(arm, name) for arm in classes.ARMS for name in names}
+    red = np.zeros((2, 32, 32, 3), np.float32)
+    red[0, ..., 0], red[1, ..., 2] = 1, 1
+    probability, known = classes.standing(red, 0)
+    assert probability[0] > 5 * probability[1] and known[0] and not known[1]
 
 
 def test_pictures_survive_among_scores():

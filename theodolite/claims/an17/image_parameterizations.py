@@ -12,6 +12,7 @@ from theodolite.claims.an17.image_parameterizations_alpha import (
     UNPAID,
     alpha_jobs,
 )
+from theodolite.claims.an17.image_parameterizations_classes import CLASS_CLAIMS, class_jobs
 from theodolite.claims.an17.image_parameterizations_flat import ALIGNED, APART, CPPNS, FOURIER, PULLED, flat_jobs
 from theodolite.claims.an17.image_parameterizations_style import (
     ADAM,
@@ -230,13 +231,14 @@ CLAIMS = (
         where="section 4",
         expect=(at_most(HIDDEN, 0.15), at_least(REPLACED, 0.6)),
     ),
+    *CLASS_CLAIMS,
     *CLAIMS_3D,
 )
 
 
 def jobs(size: Size, seeds: int | None) -> list[Job]:
     """All the work behind the claims."""
-    return [job for part in (flat_jobs, style_jobs, alpha_jobs, jobs_3d) for job in part(size, seeds)]
+    return [job for part in (flat_jobs, style_jobs, alpha_jobs, class_jobs, jobs_3d) for job in part(size, seeds)]
 
 
 def figure(scores: Scores) -> "Figure":
