@@ -30,7 +30,7 @@ class Flags:
     learning_rate: float = 0.05
     """Step size of Adam."""
     content_weight: float = 1.0
-    """Weight of the content; at 1 both pull equally at the start."""
+    """Weight of the content; at 1 both pull equally after a short trial."""
     pixels: bool = False
     """Descend in plain pixels, to see what the Fourier basis is good for."""
     seed: int = 0
@@ -63,8 +63,9 @@ def main(argv: list[str]) -> int:
     texture = _covering(style, photograph.shape[:2])
     basis = parameterizations.pixels if flags.pixels else parameterizations.fourier
     made = basis(photograph.shape[:2])
-    score = style_transfer.score(network, made, transforms.standard())
-    key, fixed = style_transfer.prepared(score, network, made, photograph, texture, flags.content_weight, flags.seed)
+    changed = transforms.standard()
+    score = style_transfer.score(network, made, changed)
+    key, fixed = style_transfer.prepared(network, photograph, texture, changed, flags.content_weight, flags.seed)
     config = optimize.Config(learning_rate=flags.learning_rate, steps=flags.steps, every=min(32, flags.steps))
     chunks = optimize.ascend(config, score, made, fixed, key)
     *_, last = shown(f"{flags.style} on {flags.content}", chunks, flags.steps)

@@ -2,6 +2,7 @@
 
 run folder        run.json, scores.jsonl, verdict.json, figure.svg, figure.png, report.html
 results/an17/gail/quick/        scores.jsonl.gz, verdict.json, figure.svg: the newest published run
+page.html in either is a page of the item's own to play with
 """
 
 import json
@@ -29,6 +30,7 @@ from theodolite.core.scores import Scores, dumps
 PACKAGES = ("theodolite", "jax", "jaxlib", "numpy", "scipy", "equinox", "optax", "gymnasium", "envpool")
 TOLERANCE = 1e-6
 """Relative difference of two numbers that counts as equal when verdicts are recomputed on another machine."""
+PAGE = "page.html"
 LOADING = Lock()
 PLAIN_LIST = re.compile(r'\[\n((?: *(?:"[^\n]*|[-+.\deE]+|null|true|false),?\n)+) *\]')
 
@@ -156,6 +158,8 @@ def publish(run_folder: Path, results_root: Path) -> Path:
         raise UserError(f"{run_folder} has jobs that failed, see failures.txt. Mend them and run the command again.")
     target = results_root / verdict["item"] / verdict["size"]
     write_bytes(target / "figure.svg", (run_folder / "figure.svg").read_bytes())
+    if (run_folder / PAGE).exists():
+        write_bytes(target / PAGE, (run_folder / PAGE).read_bytes())
     write_bytes(target / "scores.jsonl.gz", score_files.compressed(scores))
     write_text(target / "verdict.json", written(verdict))
     return target

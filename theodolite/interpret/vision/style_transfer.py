@@ -6,7 +6,6 @@ The distances are absolute values, which are steadier than squares on networks o
 fresh random part of the style go through the same draw of the transforms at every step.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -19,9 +18,12 @@ from theodolite.core.errors import UserError
 from theodolite.interpret.vision import objectives
 from theodolite.interpret.vision.network import Network
 from theodolite.interpret.vision.objectives import Objective
-from theodolite.interpret.vision.optimize import References, Score, beside
-from theodolite.interpret.vision.parameterizations import Parameterization
+from theodolite.interpret.vision.optimize import Config, References, Score, ascend, beside
+from theodolite.interpret.vision.parameterizations import Parameterization, fourier
 from theodolite.interpret.vision.transforms import Transform, random_crop
+
+TRIAL = Config(learning_rate=0.05, steps=64, every=32)
+"""The steps after which content and style are weighed against each other."""
 
 
 class Layers(NamedTuple):
@@ -100,17 +102,23 @@ def _norm(tree: PyTree) -> Float[Array, ""]:
 
 
 def prepared(
-    score_: Score,
     network: Network,
-    parameterization: Parameterization,
     content: Float[np.ndarray, "H W 3"],
     style: Float[np.ndarray, "h w 3"],
+    transform: Transform,
     share: float = 1.0,
     seed: int = 0,
 ) -> tuple[PRNGKey, PyTree]:
-    """The key and the fixed part of an ascent; content weighs `share` of what makes it pull like the style at first."""
-    key = jax.random.key(seed)
-    fixed = (network.params, (jnp.asarray(content), jnp.asarray(style), jnp.float32(1)))
-    start = parameterization.init(jax.random.split(key)[0])
-    weight = jax.jit(partial(balance, score_))(fixed, start, key)
-    return key, (fixed[0], (*fixed[1][:2], share * weight))
+    """The key and the fixed part of an ascent, in which content weighs `share` of what makes it pull like the style.
+
+    Both pulls are those after a short trial in the decorrelated Fourier basis, whatever the basis of the ascent: at the
+    start there are no textures yet, and a content that balances their absence is lost later.
+    """
+    key, made = jax.random.key(seed), fourier(content.shape[:2])
+    drawn_alike, weigh = score(network, made, transform), jax.jit(balance, static_argnums=0)
+    photographs = jnp.asarray(content), jnp.asarray(style)
+    start = made.init(jax.random.split(key)[0])
+    first = weigh(drawn_alike, (network.params, (*photographs, jnp.float32(1))), start, key)
+    fixed = network.params, (*photographs, first)
+    *_, last = ascend(TRIAL, drawn_alike, made, fixed, key)
+    return key, (network.params, (*photographs, share * weigh(drawn_alike, fixed, last.params, key)))
