@@ -48,7 +48,7 @@ def visualize(flags: Flags, network: Any, name: str) -> int:
     size, steps = flags.size or TEXELS, flags.steps or STEPS
     made = parameterization(flags.parameterization, shape, size)
     seen = rasterise.views(shape, VIEWS, SIDE, jax.random.key(flags.seed))
-    config = optimize.Config(learning_rate=flags.learning_rate, steps=steps, every=min(32, steps))
+    config = optimize.Config(learning_rate=flags.learning_rate or 0.05, steps=steps, every=min(32, steps))
     chunks = optimize.optimise(network, objective, made, texture.through(seen), config, flags.seed)
     *_, last = shown(f"{objective} of {network.name} on {name}", chunks, steps)
     write(Path(flags.out), shape, last.images[0])

@@ -32,10 +32,10 @@ class Flags:
     """Side of the picture in pixels; 224 if left out, 128 in a gallery."""
     steps: int | None = None
     """Steps of ascent; 512 if left out, 128 in a gallery."""
-    learning_rate: float = 0.05
-    """Step size of Adam."""
+    learning_rate: float | None = None
+    """Step size of Adam; 0.05 if left out, 0.002 for a cppn."""
     transforms: bool = True
-    """Shift, scale and turn the picture a little at every step."""
+    """Shift, scale and turn the picture a little at every step; a cppn is smooth without, and flat with them."""
     channels: tuple[int, ...] = ()
     """Of a gallery: these channels only."""
     batch: int = 16
@@ -44,6 +44,10 @@ class Flags:
     """Where all randomness comes from."""
     out: str = "pictures"
     """Folder for what is written."""
+
+
+FLAT = 0.02
+"""Standard deviation of a picture that shows nothing."""
 
 
 class Progress(NamedTuple):
@@ -94,10 +98,17 @@ def parameterization(kind: Kind, size: int) -> Any:
 
     if kind == "maco":
         return parameterizations.maco(parameterizations.magnitudes(_photographs(size), size), size)
+    if kind == "cppn":  # of those that the claims compare, the one that rarely ends in a single colour
+        return parameterizations.cppn(size, activation=parameterizations.normalised_relu)
     makers = {"fourier": parameterizations.fourier, "pixels": parameterizations.pixels,
-              "laplacian": parameterizations.laplacian, "cppn": parameterizations.cppn,
-              "rgba": parameterizations.rgba}  # fmt: skip
+              "laplacian": parameterizations.laplacian, "rgba": parameterizations.rgba}  # fmt: skip
     return makers[kind](size)
+
+
+def _changes(flags: Flags) -> Any:
+    from theodolite.interpret.vision import transforms
+
+    return transforms.standard() if flags.transforms and flags.parameterization != "cppn" else transforms.none()
 
 
 def _photographs(size: int) -> Any:
@@ -126,7 +137,8 @@ def shown(title: str, chunks: Iterable[Any], steps: int) -> Iterator[Any]:
 def _config(flags: Flags, steps: int) -> Any:
     from theodolite.interpret.vision.optimize import Config
 
-    return Config(learning_rate=flags.learning_rate, steps=steps, every=min(32, steps))
+    rate = flags.learning_rate or (0.002 if flags.parameterization == "cppn" else 0.05)
+    return Config(learning_rate=rate, steps=steps, every=min(32, steps))
 
 
 def _picture(flags: Flags, network: Any) -> int:
@@ -135,7 +147,7 @@ def _picture(flags: Flags, network: Any) -> int:
     objective = objective_text.parse(flags.objective or "", network)
     size, steps = flags.size or 224, flags.steps or 512
     made = parameterization(flags.parameterization, size)
-    changed = transforms.standard() if flags.transforms else transforms.none()
+    changed = _changes(flags)
     transparent = flags.parameterization == "rgba"
     if transparent:
         objective = objective * (1 - objectives.opacity())
@@ -145,6 +157,8 @@ def _picture(flags: Flags, network: Any) -> int:
     path = Path(flags.out) / f"{_file_name(flags.objective or '')}.png"
     images.save(path, transparency.displayed(last.images[0]) if transparent else last.images[0])
     print(f"{path} shows {objective} of {network.name}: {last.objective[-1]:.4g} after {last.step} steps.")
+    if float(last.images[0].std()) < FLAT:
+        print("It is nearly of one colour: another --seed or a lower --learning-rate may help.")
     return 0
 
 
@@ -154,14 +168,14 @@ def _file_name(text: str) -> str:
 
 def _gallery(flags: Flags, network: Any) -> int:
     from theodolite.core import files
-    from theodolite.interpret.vision import gallery, images, transforms
+    from theodolite.interpret.vision import gallery, images
 
     layer = network.layer(flags.gallery)
     which = [network.channel(layer, c) for c in flags.channels] or list(range(network.channels[layer]))
     size, steps = flags.size or 128, flags.steps or 128
     batch = min(flags.batch, len(which))
     made = parameterization(flags.parameterization, size)
-    changed = transforms.standard() if flags.transforms else transforms.none()
+    changed = _changes(flags)
     found = [images.read(name, as_rgb=True) for name in images.photos() if name not in images.GREY]
     crops = gallery.best_crops(network, layer, found)
     chunks = gallery.optimise_channels(network, layer, which, made, _config(flags, steps), changed, flags.seed, batch)

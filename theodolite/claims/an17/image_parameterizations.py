@@ -264,7 +264,7 @@ ITEM = Item(
     equation="θ ← Adam(∇_θ L(network(view(image(θ)))))      L and network fixed, image(·) varied",
     how_to=(
         "theodolite run image_parameterizations",
-        "theodolite visualize --objective channel:fire9:12",
+        "theodolite visualize --objective channel:fire8:200",
         "theodolite visualize --gallery fire6",
         "theodolite style --content chelsea --style coffee",
     ),
