@@ -163,3 +163,19 @@ def test_the_file_is_data_and_a_sentence_of_the_reader_s_is_packed(made):
             page.sentence(bad, text)
     with pytest.raises(UserError, match="no network"):
         page.write(path, {}, text, own)
+
+
+def test_examples_are_words_that_come_again_first_where_networks_part():
+    rare = page.UNKNOWN + page.RARE + 1
+    vocabulary = [f"word{i}" for i in range(rare + 3)]
+    words = np.repeat([rare, 1, rare, rare + 1, rare + 1], 5)[None]  # each word of four letters and its space
+    characters = np.tile([page.SPACE, 5, 6, 7, 8], 5)[None]
+    assert page.again(characters[0], words[0]) == [(11, rare), (21, rare + 1)]
+    nobody = [[0, 0, 0]] * 25
+    tops = [{"a": [*nobody[:11], [rare, 0, 0], *nobody[12:]], "b": nobody}]
+    shown = page.Sequences(characters, words)
+    found = page.examples_of(shown, vocabulary, tops)
+    assert [(e.position, e.says.rpartition(": ")[2]) for e in found] == [
+        (11, "a has it among three"),
+        (21, "none has it"),
+    ]

@@ -87,7 +87,6 @@ def _train(flags: Flags) -> dict[str, Any]:
     source, folder = Path(flags.text), Path(flags.out)
     text = texts.corpus(texts.read_text(source), flags.length, flags.vocabulary, source.name)
     rows = [page.sentence(s, text) for s in flags.sentences]
-    shown = texts.Sequences(*map(np.concatenate, zip(*rows, strict=True))) if rows else page.telling(text.test, 4)
     nets, losses = {}, {}
     with alone(folder):
         for cell in dict.fromkeys(cast("list[Kind]", flags.cells)):
@@ -97,6 +96,8 @@ def _train(flags: Flags) -> dict[str, Any]:
             net, losses[KINDS[cell]] = _fit(c, text, flags)
             nets[KINDS[cell]] = net
             checkpoint.save(folder / f"{cell}.npz", net, width=width, layers=layers, vocabulary=text.vocabulary)
+        own = [np.concatenate(part) for part in zip(*rows, strict=True)]
+        shown = texts.Sequences(*own) if rows else page.telling(text.test, 4, nets)
         size = page.write(folder / "page.html", nets, text, shown)
     return {"page": str(folder / "page.html"), "bytes": size, "loss": losses}
 

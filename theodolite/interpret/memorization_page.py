@@ -36,6 +36,8 @@ MOST_LETTERS = 8
 RARE = 100
 """Words beyond this rank make examples when they come again."""
 LARGEST = 2_000_000
+CANDIDATES = 256
+"""Sequences that the networks read in search of telling ones."""
 
 
 class Example(NamedTuple):
@@ -62,15 +64,36 @@ def sentence(text: str, corpus: Corpus) -> Sequences:
     return pack(words, {word: i for i, word in enumerate(corpus.vocabulary) if i > UNKNOWN}, length)
 
 
-def telling(part: Sequences, count: int) -> Sequences:
-    """The sequences in which most of the rarer known words come again."""
-    again = []
-    for characters, words in zip(*part, strict=True):
-        at = words[(characters == SPACE) & (words >= UNKNOWN + 1 + RARE)]
-        known = float((words > UNKNOWN).mean())
-        again.append(len(at) - len(set(at.tolist())) + known)
-    best = sorted(np.argsort(again, kind="stable")[::-1][:count].tolist())
+def again(characters: Int[np.ndarray, " T"], words: Int[np.ndarray, " T"]) -> list[tuple[int, int]]:
+    """Where rarer words come again and go on: the position after the first letter, and the word."""
+    found, met = [], set()
+    for t in np.flatnonzero((characters == SPACE) & (words > UNKNOWN + RARE)):
+        word = int(words[t])
+        if word in met and t + 3 < len(words) and (words[t : t + 4] == word).all():
+            found.append((int(t) + 1, word))
+        met.add(word)
+    return found
+
+
+def telling(part: Sequences, count: int, nets: Mapping[str, Net]) -> Sequences:
+    """Of the sequences in which the most rarer words come again, those in which the networks part, or see them come."""
+    places = [again(*pair) for pair in zip(*part, strict=True)]
+    known = (part.words > UNKNOWN).mean(1)
+    order = np.argsort([-len(p) - k for p, k in zip(places, known, strict=True)], kind="stable")[:CANDIDATES]
+    some = Sequences(part.characters[order], part.words[order])
+    bests = [_likeliest(net, some.characters) for net in nets.values()]
+    worth = []
+    for row, i in enumerate(order):
+        seen = [sum(word in best[row, t] for best in bests) for t, word in places[i]]
+        worth.append(sum(2 * (0 < n < len(bests)) + (n > 0) for n in seen))
+    best = sorted(order[np.argsort(worth, kind="stable")[::-1][:count]].tolist())
     return Sequences(part.characters[best], part.words[best])
+
+
+def _likeliest(net: Net, characters: Int[np.ndarray, "N T"]) -> Int[np.ndarray, "N T 3"]:
+    """The three likeliest words at every position."""
+    parts = [np.asarray(_chances(net, characters[i : i + 32])) for i in range(0, len(characters), 32)]
+    return np.concatenate([np.argsort(-chances, axis=-1, kind="stable")[..., :3] for chances in parts])
 
 
 @jax.jit
@@ -118,17 +141,31 @@ def accuracy_by_letters(net: Net, part: Sequences) -> list[float]:
     return [round(float(x), 4) for x in right / np.maximum(total, 1)]
 
 
-def examples_of(shown: Sequences, vocabulary: Sequence[str], most: int = 6) -> list[Example]:
-    """Rarer words that come again in a sentence, after their first letter."""
-    found = []
-    for i, (characters, words) in enumerate(zip(*shown, strict=True)):
-        met: set[int] = set()
-        for t in np.flatnonzero((characters == SPACE) & (words > UNKNOWN + RARE)):
-            word = int(words[t])
-            if word in met and len(vocabulary[word]) > 2:
-                found.append(Example(f"“{vocabulary[word]}” again, after one letter", i, int(t) + 1))
-            met.add(word)
-    return found[:most]
+def examples_of(
+    shown: Sequences, vocabulary: Sequence[str], tops: Sequence[Mapping[str, Sequence[Any]]], most: int = 6
+) -> list[Example]:
+    """Rarer words that come again, after their first letter: first where the networks part; every word once."""
+    found: dict[int, tuple[int, Example]] = {}
+    for i, pair in enumerate(zip(*shown, strict=True)):
+        for t, word in again(*pair):
+            if len(vocabulary[word]) < 3:
+                continue
+            having = [name for name, top in tops[i].items() if word in top[t][:3]]
+            missing = len(tops[i]) - len(having)
+            who = "none has it" if not having else "all have it" if not missing else f"{_and(having)} {_has(having)}"
+            rank = 2 if not having else 1 if not missing else 0
+            example = Example(f"“{vocabulary[word]}” again, after one letter: {who}", i, t)
+            if word not in found or rank < found[word][0]:
+                found[word] = rank, example
+    return [example for _, example in sorted(found.values(), key=lambda pair: pair[0])[:most]]
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _has(names: Sequence[str]) -> str:
+    return "have it among three" if len(names) > 1 else "has it among three"
 
 
 def data(
@@ -144,9 +181,10 @@ def data(
             "text": "".join(LETTERS[c] for c in characters[:count]), "read": read[i, :count].tolist(),
             "known": (words[:count] > UNKNOWN).astype(int).tolist(), "models": models,
         })  # fmt: skip
+    tops = [{name: model["top"] for name, model in found["models"].items()} for found in sentences]
     return {
         "text": corpus.name, "names": list(nets), "vocabulary": list(corpus.vocabulary), "sentences": sentences,
-        "curves": dict(curves), "examples": [e._asdict() for e in examples_of(shown, corpus.vocabulary)],
+        "curves": dict(curves), "examples": [e._asdict() for e in examples_of(shown, corpus.vocabulary, tops)],
     }  # fmt: skip
 
 

@@ -175,7 +175,7 @@ def on_page(size: Size) -> list[Row]:
     text, shown = material(size, b), (GRU,) if size == "smoke" else CELLS
     fresh = {arm: rnn.init(settings(arm, b, b.parameters), jax.random.key(0), rnn.space(text)).net for arm in shown}
     with tempfile.TemporaryDirectory() as folder:
-        written = page.write(Path(folder) / "page.html", fresh, text, page.telling(text.test, SENTENCES), 32)
+        written = page.write(Path(folder) / "page.html", fresh, text, page.telling(text.test, SENTENCES, fresh), 32)
     return [row("page", "size", 0, page_megabytes=written / 1e6)]
 
 
@@ -184,7 +184,7 @@ def leave(folder: Path, size: Size) -> None:
     found = networks(size)
     if found:
         text = material(size, BUDGETS[size])
-        page.write(folder / "page.html", found, text, page.telling(text.test, SENTENCES))
+        page.write(folder / "page.html", found, text, page.telling(text.test, SENTENCES, found))
 
 
 def jobs(size: Size, seeds: int | None) -> list[Job]:
