@@ -1,12 +1,14 @@
 """Running moments, and the wrappers that standardise what an agent sees and what it is paid."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Real
 
 from theodolite.core.agent import Agent, Batch, RewardOf, Seen, State
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar, lift
-from theodolite.core.env import Action, Obs, Space
+from theodolite.core.env import Obs, Space
 
 
 class Moments(Arrays):
@@ -61,30 +63,30 @@ class NormalisedObs(Arrays):
     moments: Moments
 
 
+def _own(options: int, obs: Obs) -> Obs:
+    """The environment's part of an observation."""
+    return obs[..., :-options] if options else obs
+
+
+def _seen(options: int, m: Moments, obs: Obs) -> Obs:
+    """What the wrapped agent sees."""
+    standard = m.standardise(_own(options, obs))
+    return jnp.concatenate([standard, obs[..., -options:].astype(standard.dtype)], -1) if options else standard
+
+
 def normalise_obs(agent: Agent, initial: Moments | None = None) -> Agent:
     """The agent, seeing standardised observations. `initial` starts the moments from data, such as demonstrations.
 
-    An update uses the moments that acting used, and only then takes the new observations in; what an agent replays stays
-    standardised as it was then. The marks of an option in force stay as they are: standardised, those of a rare option
+    An update uses the moments that acting used, and only then takes the new observations in; what an agent replays
+    stays standardised as it was. The marks of an option in force stay as they are: standardised, those of a rare option
     would be huge, and none would be a number.
     """
-    options = agent.options
 
-    def own(obs: Obs) -> Obs:
-        return obs[..., :-options] if options else obs
-
-    def seen(m: Moments, obs: Obs) -> Obs:
-        if not options:
-            return m.standardise(obs)
-        standard = m.standardise(own(obs))
-        return jnp.concatenate([standard, obs[..., -options:].astype(standard.dtype)], -1)
+    own, seen = partial(_own, agent.options), partial(_seen, agent.options)
 
     def init(key: PRNGKey, space: Space) -> NormalisedObs:
         start = no_moments(space.obs.shape) if initial is None else initial
         return NormalisedObs(agent.init(key, space), start)
-
-    def act(s: NormalisedObs, obs: Obs, key: PRNGKey) -> tuple[Action, Float[Array, "..."]]:
-        return agent.act(s.inner, seen(s.moments, obs), key)
 
     def update(s: NormalisedObs, batch: Batch, key: PRNGKey) -> tuple[NormalisedObs, Metrics]:
         standard = batch._replace(obs=seen(s.moments, batch.obs), last_obs=seen(s.moments, batch.last_obs))
@@ -100,7 +102,7 @@ def normalise_obs(agent: Agent, initial: Moments | None = None) -> Agent:
 
     return agent._replace(
         init=init,
-        act=act,
+        act=lambda s, obs, key: agent.act(s.inner, seen(s.moments, obs), key),
         update=update,
         repay=repay,
         mode=lambda s, obs: agent.mode(s.inner, seen(s.moments, obs)),

@@ -6,6 +6,7 @@ g is what transfers, f is what one world's discriminator sees. Both are pure fun
 executes is what it is judged by: actions are clipped to the action space before anything looks at them.
 """
 
+import math
 from typing import Any, Literal
 
 import equinox as eqx
@@ -61,7 +62,7 @@ def init(
         )
     g_key, h_key = jax.random.split(key)
     width = space.obs.shape[0]
-    actions = space.action.num if isinstance(space.action, Discrete) else space.action.shape[0]
+    actions = space.action.num if isinstance(space.action, Discrete) else math.prod(space.action.shape)
     made: Any = {"hidden": nets.glorot(1.0), "head": nets.glorot(0.1), "activation": nets.ACTIVATIONS[activation]}
     g = nets.mlp(g_key, (width + (actions if inputs == "obs_action" else 0), *hidden, 1), **made)
     h = None if potential_hidden is None else nets.mlp(h_key, (width, *potential_hidden, 1), **made)
@@ -87,11 +88,12 @@ def ground(r: LearnedReward, p: AnyRows) -> Float[Array, "*batch"]:
         return r.g(r.moments.standardise(p.next_obs))[..., 0]
     x = r.moments.standardise(p.obs)
     if r.inputs == "obs_action":
-        discrete = r.space.action
-        if isinstance(discrete, Discrete):
-            action = jax.nn.one_hot(p.action, discrete.num, dtype=x.dtype)
+        space = r.space.action
+        if isinstance(space, Discrete):
+            action = jax.nn.one_hot(p.action, space.num, dtype=x.dtype)
         else:
-            action = executed(r.space, p.action)
+            axes = p.action.ndim - len(space.shape)
+            action = executed(r.space, p.action).reshape(*p.action.shape[:axes], -1)
         x = jnp.concatenate([x, action], -1)
     return r.g(x)[..., 0]
 
@@ -196,7 +198,7 @@ def known(x: Any) -> float | None:
 def in_units_of(learner: Agent, space: Space) -> Scalar:
     """What is due at every step to a learner that counts entropy in units of the box of actions, as f does not."""
     box = space.action
-    if not learner.entropy.soft or not isinstance(box, Box):
+    if not learner.entropy.soft or not isinstance(box, Box) or not box.bounded:
         return 0.0
     half_width = (np.broadcast_to(box.high, box.shape) - np.broadcast_to(box.low, box.shape)) / 2
     return learner.entropy.temperature * float(np.log(half_width).sum())
