@@ -77,7 +77,9 @@ def fit(method: str, env: str | None = None, *, out: str | Path, **settings: Any
         UserError: something in the settings, the data or the folder.
         NotFinite: training diverged; the state before it is in the folder.
     """
-    setup = prepare(Plan(method=method, env=env, **{**methods.find(method).defaults, **settings}))
+    setup = prepare(
+        Plan(method=method, env=env, **{**methods.find(method).defaults(settings.get("learner")), **settings})
+    )
     with runlog.RunLog(Path(out), setup.identity, setup.about) as log:
         yield from logged(setup, log)
 

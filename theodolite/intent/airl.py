@@ -58,7 +58,7 @@ class Config:
     """Hyper-parameters of AIRL."""
 
     reward: Literal["f_minus_log_pi", "f", "g"] = "f_minus_log_pi"
-    """What pays the policy. With f or g give the learner temperature 1, with f_minus_log_pi 0."""
+    """What pays the policy. With f or g give the learner temperature 1, with f_minus_log_pi 0; SAC takes f or g."""
     inputs: Literal["obs", "obs_action", "next_obs"] = "obs"
     """What g sees; only a reward of states alone can be expected to transfer."""
     discount: float = 0.995

@@ -51,7 +51,7 @@ class Config:
     inputs: Literal["obs", "obs_action", "next_obs"] = "obs_action"
     """What f sees."""
     reward: Literal["f_minus_log_pi", "f"] = "f_minus_log_pi"
-    """What pays the policy. With f give the learner temperature 1, with f_minus_log_pi 0."""
+    """What pays the policy. With f give the learner temperature 1, with f_minus_log_pi 0; SAC takes f."""
     normalise: bool = False
     """Take means over time instead of sums."""
     learning_rate: float = 1e-3

@@ -179,14 +179,14 @@ def check_learner(learner: Agent, who: str, *, log_pi_is_paid: bool) -> None:
         raise UserError(
             f"the learner pays itself for entropy and {found}, expected f (or g) as pay and a temperature of 1 that "
             f"stays: {who} would count entropy twice, or at a price that moves. Set reward = f, temperature = 1 and "
-            "learn_temperature = False (--reward f --temperature 1 --learn-temperature false)."
+            "learn_temperature = False (--reward f --learner.temperature 1 --learner.no-learn-temperature)."
         )
     found, wanted = known(entropy.temperature), 0 if log_pi_is_paid else 1
     if found is not None and found != wanted:
         pay = "f - log π" if log_pi_is_paid else "f or g"
         raise UserError(
             f"the learner has temperature {found:g}, expected {wanted} where {who} pays {pay}: entropy must count "
-            f"once, at temperature 1. Set --temperature {wanted}, or another --reward."
+            f"once, at temperature 1. Set --learner.temperature {wanted}, or another --reward."
         )
 
 
