@@ -37,7 +37,7 @@ from theodolite.core.claim import Paper
 from theodolite.core.config import config, non_negative, one_of, positive, probability, require, sizes
 from theodolite.core.demos import Rows
 from theodolite.core.env import Space
-from theodolite.intent import learned_reward
+from theodolite.intent import learned_reward, learned_run
 from theodolite.intent.learned_reward import INPUTS, AnyRows, LearnedReward, Networks, Replay
 
 PAPER = Paper(
@@ -51,6 +51,9 @@ METRICS = {
     "ground_reward": "mean g on the policy's transitions",
 }
 PAID = ("f_minus_log_pi", "f", "g")
+
+reward = learned_run.load
+"""`reward(run)` is what a run of this method learned, as a function on transitions."""
 
 
 @config

@@ -27,7 +27,7 @@ from theodolite.core.config import config, non_negative, one_of, positive, requi
 from theodolite.core.demos import Rows
 from theodolite.core.env import Space
 from theodolite.core.errors import UserError
-from theodolite.intent import learned_reward
+from theodolite.intent import learned_reward, learned_run
 from theodolite.intent.learned_reward import INPUTS, AnyRows, LearnedReward, Networks
 
 PAPER = Paper(
@@ -40,6 +40,9 @@ METRICS = {
     "policy_accuracy": "share of the policy's trajectories that D takes for the policy's",
     "learned_reward": "mean reward that the policy was paid",
 }
+
+reward = learned_run.load
+"""`reward(run)` is what a run of this method learned, as a function on transitions."""
 
 
 @config
