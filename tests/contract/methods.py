@@ -119,13 +119,6 @@ METHODS = {
         airl.METRICS.keys() | ppo.METRICS.keys(),
         CONTINUOUS,
     ),
-    "gail of sac": Method(
-        gail_with(lambda c: normalise_obs(sac.agent(c))),
-        (gail.Config(absorbing=True, hidden=(8,)), SAC, CONTINUOUS_EXPERT),
-        gail.METRICS.keys() | sac.METRICS.keys(),
-        CONTINUOUS,
-        mode_is_likeliest=False,
-    ),
     "airl of sac": Method(
         learning_from(airl, sac.agent),
         (replace(AIRL, reward="f"), replace(SAC, learn_temperature=False), CONTINUOUS_EXPERT),

@@ -1,5 +1,7 @@
 """A learned reward as pay, over discrete actions, and its memory of old samples."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +10,10 @@ import pytest
 from theodolite.control import dqn, td3
 from theodolite.core import normalise
 from theodolite.core.agent import Agent, Batch, Entropy, Seen
-from theodolite.core.demos import Rows
+from theodolite.core.demos import Lengths, Rows, Transitions
 from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
-from theodolite.intent import learned_reward
+from theodolite.intent import airl, apprenticeship, gail, gan_gcl, learned_reward
 
 BOXED = Space(Box((2,)), Box((1,), -1.0, 1.0))
 CHOICES = Space(Box((2,)), Discrete(3))
@@ -70,6 +72,49 @@ def test_images_are_refused():
     space = Space(Box((10, 10, 4)), Discrete(2))
     with pytest.raises(UserError, match="expected vectors"):
         learned_reward.init(jax.random.key(0), space, "obs", (8,), None, normalise.no_moments((10, 10, 4)))
+
+
+class Kept(NamedTuple):
+    """The state of a learner that keeps one batch for ever."""
+
+    rows: Seen
+    reward: jax.Array
+
+
+def keeper(space, kept):
+    """It reports how far what it keeps is paid otherwise than the same transitions in the batch."""
+    zeros = lambda obs: jnp.zeros((*obs.shape[:-1], *space.action.shape))  # noqa: E731
+    return Agent(
+        init=lambda key, space: Kept(kept, jnp.full(kept.terminated.shape, 7.0)),
+        act=lambda s, obs, key: (zeros(obs), jnp.zeros(obs.shape[:-1])),
+        update=lambda s, b, key: (s, {"apart": jnp.abs(s.reward - b.reward).max(), "spread": jnp.ptp(b.reward)}),
+        mode=lambda s, obs: zeros(obs),
+        log_prob=lambda s, obs, action: -jnp.sum(jnp.abs(action), -1),
+        rollout=3,
+        repay=lambda s, reward: Kept(s.rows, reward(s.rows)),
+    )
+
+
+METHODS = {
+    "gail": lambda learner, t: gail.agent(gail.Config(absorbing=True, hidden=(4,)), learner, t),
+    "airl": lambda learner, t: airl.agent(
+        airl.Config(steps=1, batch_size=4, replay=0, hidden=(4,), potential_hidden=(4,)), learner, t
+    ),
+    "gan_gcl": lambda learner, t: gan_gcl.agent(gan_gcl.Config(horizon=3, steps=1, batch_size=2), learner, t),
+    "fem": lambda learner, t: apprenticeship.agent(apprenticeship.FEM, learner, t, BOXED),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_whoever_learns_a_reward_pays_what_is_kept_as_it_pays_what_is_fresh(name):
+    b = batch()
+    b = b._replace(action=b.obs[..., :1] / 12, terminated=b.obs[..., 0] > 7)
+    kept = Seen(b.obs, b.action, b.last_obs, b.terminated)
+    shown, n = jax.tree.map(lambda x: x.reshape(6, *x.shape[2:]), kept), jnp.int32(6)
+    t = Transitions(shown.obs - 3, -shown.action, shown.next_obs, shown.terminated, n, Lengths(n, jnp.int32(2), n))
+    agent = METHODS[name](keeper(BOXED, kept), t)
+    _, metrics = jax.jit(agent.update)(agent.init(jax.random.key(0), BOXED), b, jax.random.key(1))
+    assert metrics["apart"] < 1e-5 < 1e-3 < metrics["spread"]
 
 
 def test_entropy_counts_once_and_at_temperature_one():
