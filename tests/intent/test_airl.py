@@ -143,13 +143,14 @@ def test_the_discriminator_learns_by_the_gradient_of_its_cross_entropy(two_round
 # ---- around a learner that keeps what it was paid
 
 
-@pytest.mark.parametrize("wrap", [lambda agent: agent, normalise.normalise_obs], ids=["bare", "normalise_obs"])
-def test_what_sac_has_kept_is_paid_by_the_present_reward_before_it_learns(wrap):
-    """In units of f: SAC's own log π is that of actions in units of their box, whose half widths are 1 and 2."""
+def test_what_sac_has_kept_is_paid_by_the_present_reward_before_it_learns():
+    """Through standardised observations, and in units of f: SAC's own log π is of actions in units of their box, whose
+    half widths are 1 and 2.
+    """
     told = sac.Config(rollout=5, train_every=10, learning_starts=0, random_steps=0, replay=20, batch_size=4,
                       hidden=(4,), learn_temperature=False)  # fmt: skip
-    learner, inner = wrap(sac.agent(told)), lambda s: getattr(s, "inner", s)
-    stored = lambda s: inner(s).memory.replay.rows  # noqa: E731
+    learner = normalise.normalise_obs(sac.agent(told))
+    stored = lambda s: s.inner.memory.replay.rows  # noqa: E731
     spy = learner._replace(
         update=lambda s, b, k: (learner.update(s, b, k)[0], {"before": stored(s).reward, "pay": b.reward})
     )
@@ -159,7 +160,7 @@ def test_what_sac_has_kept_is_paid_by_the_present_reward_before_it_learns(wrap):
     s, first = update(agent.init(KEYS[3], SPACE._replace(num_envs=2)), batch(KEYS[4]), KEYS[5])
     last, second = update(s, batch(KEYS[6]), KEYS[7])
     rows = jax.tree.map(lambda x: x[:5], stored(s.learner))
-    known = s.learner.moments.restore if hasattr(s.learner, "moments") else lambda x: x
+    known = s.learner.moments.restore
     acted = rows.action * jnp.array([[[1.0, 2.0]]])
     p = Seen(known(rows.obs), acted, known(rows.last_obs), rows.terminated)
     f = learned_reward.shaped(last.reward, p, c.discount)
@@ -169,7 +170,7 @@ def test_what_sac_has_kept_is_paid_by_the_present_reward_before_it_learns(wrap):
     seen_by_gradient = jnp.concatenate([second["before"][:5], second["pay"]])
     np.testing.assert_array_equal(stored(last.learner).reward[:10], seen_by_gradient)
     # so that f - log π is what is paid in all, log π being that of actions as the environment gets them
-    of_box = inner(s.learner).learner.actor(rows.obs).log_prob(rows.action)
+    of_box = s.learner.inner.learner.actor(rows.obs).log_prob(rows.action)
     in_all, log_pi = second["before"][:5] - of_box, learner.log_prob(s.learner, p.obs, acted)
     np.testing.assert_allclose(in_all, f - log_pi, rtol=1e-3, atol=1e-3)
 
