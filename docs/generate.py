@@ -63,7 +63,8 @@ def _use(page: Page) -> list[str]:
     skip = f"<!-- not run: {page['skip_command']} -->\n" if "skip_command" in page else ""
     needs = "<!-- needs: my_demos -->\n" if page.get("needs_demos") else ""
     said = "`my_demos` are [demonstrations](../demonstrations.md), your own or recorded ones." if needs else ""
-    return [said, f"{needs}{skip}```sh\n{page['command']}\n```", f"```python\n{page['snippet'].strip()}\n```"]
+    shell, python = f"{needs}{skip}```sh\n{page['command']}\n```", f"```python\n{page['snippet'].strip()}\n```"
+    return [said, shell, python, page.get("further", "").strip()]
 
 
 def _differences(module: Any) -> list[str]:

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from theodolite.claims.registry import load as item
     from theodolite.commands.playing import evaluate
     from theodolite.commands.policies import load
-    from theodolite.commands.rewards import load as load_reward
     from theodolite.commands.training import fit
     from theodolite.core.demos import Demos, from_arrays, from_flat, subsample, transitions
     from theodolite.core.errors import NotFinite, UserError
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from theodolite.core.runner import run
     from theodolite.core.train import solve, train
     from theodolite.envs.registry import make
+    from theodolite.intent.learned_run import load as load_reward
 
 __version__ = "0.1.0"
 
@@ -41,7 +41,7 @@ _HOMES = {
     "from_flat": "core.demos:from_flat",
     "item": "claims.registry:load",
     "load": "commands.policies:load",
-    "load_reward": "commands.rewards:load",
+    "load_reward": "intent.learned_run:load",
     "make": "envs.registry:make",
     "read_demos": "core.minari:read",
     "read_metrics": "core.runlog:read_metrics",

@@ -119,6 +119,13 @@ METHODS = {
         airl.METRICS.keys() | ppo.METRICS.keys(),
         CONTINUOUS,
     ),
+    "airl of sac": Method(
+        learning_from(airl, sac.agent),
+        (replace(AIRL, reward="f"), replace(SAC, learn_temperature=False), CONTINUOUS_EXPERT),
+        airl.METRICS.keys() | sac.METRICS.keys(),
+        CONTINUOUS,
+        mode_is_likeliest=False,
+    ),
     "gan_gcl": Method(
         learning_from(gan_gcl, ppo.agent), (GCL, PPO, EXPERT), gan_gcl.METRICS.keys() | ppo.METRICS.keys()
     ),

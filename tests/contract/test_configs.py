@@ -249,6 +249,7 @@ TABLES = {
         {
             "horizon": Field(2, (0,)),
             "inputs": Field("next_obs", ("no such inputs",)),
+            "reward": Field("f", ("no such reward",)),
             "normalise": Field(True),
             "learning_rate": Field(0.1, (0.0,)),
             "steps": Field(3, (0,)),

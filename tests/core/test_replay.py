@@ -178,3 +178,31 @@ def test_distinct_rows_are_distinct_and_as_likely_as_each_other(held):
 def test_a_sample_without_repeats_has_none(past):
     b = replay.sample(filled(past), jax.random.key(1), 42, repeats=False)
     assert sorted(np.asarray(b.index).tolist()) == list(range(42))
+
+
+def test_repaid_rows_earn_what_the_new_rule_says_and_nothing_else_moves(past, ring, monkeypatch):
+    """In blocks that do not divide the ring; n-step returns are then those of the new rewards."""
+    monkeypatch.setattr(replay, "REPAID_AT_ONCE", 4)
+
+    def rule(rows):
+        action, over = rows.action.astype(jnp.float32), rows.terminated.astype(jnp.float32)
+        return rows.obs[..., 0] + 100 * rows.last_obs[..., 1] - action - over
+
+    anew = jax.jit(lambda r: replay.repaid(r, rule))(ring)
+    earned = past["obs"][..., 0] + 100 * past["last_obs"][..., 1] - past["action"] - past["terminated"]
+    other = filled(past | {"reward": earned.astype(np.float32)})
+    jax.tree.map(np.testing.assert_array_equal, anew, other)
+    b = SAMPLE(anew, jax.random.key(3), size=64, steps=3)
+    goes_on = np.asarray(b.steps) > 1  # and so does not terminate at once
+    first = np.asarray(b.obs[:, 0] + 100 * b.obs[:, 1]) - np.asarray(b.action)
+    assert goes_on.sum() > 20
+    np.testing.assert_allclose(np.asarray(b.rewards[:, 0])[goes_on], first[goes_on])
+
+
+def test_what_was_never_written_is_not_paid(past):
+    some = filled({k: v[:ROLLOUT] for k, v in past.items()})
+    anew = jax.jit(lambda r: replay.repaid(r, lambda rows: rows.reward + 1))(some)
+    np.testing.assert_array_equal(anew.rows.reward[:ROLLOUT], some.rows.reward[:ROLLOUT] + 1)
+    assert not anew.rows.reward[ROLLOUT:].any()
+    none = replay.empty(SPACE, CAPACITY, ROLLOUT)
+    assert not replay.repaid(none, lambda rows: rows.reward + 1).rows.reward.any()

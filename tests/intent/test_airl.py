@@ -8,10 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from theodolite.control import sac
 from theodolite.core import demos, normalise, tabular
-from theodolite.core.agent import Agent, Batch
+from theodolite.core.agent import Agent, Batch, Seen
 from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.tabular import MDP
+from theodolite.core.train import train
+from theodolite.envs.registry import make
 from theodolite.envs.tabular import permute_actions, random_mdp, rewarded_loop
 from theodolite.intent import airl, airl_tabular, learned_reward, rewards
 
@@ -135,6 +138,63 @@ def test_the_discriminator_learns_by_the_gradient_of_its_cross_entropy(two_round
     ]
     np.testing.assert_allclose(found, -jnp.log(d[0]).mean() - jnp.log(1 - d[1]).mean(), rtol=1e-4)
     np.testing.assert_allclose(metrics["expert_accuracy"], (d[0] > 0.5).mean())
+
+
+# ---- around a learner that keeps what it was paid
+
+
+def test_what_sac_has_kept_is_paid_by_the_present_reward_before_it_learns():
+    """Through standardised observations, and in units of f: SAC's own log π is of actions in units of their box, whose
+    half widths are 1 and 2.
+    """
+    told = sac.Config(rollout=5, train_every=10, learning_starts=0, random_steps=0, replay=20, batch_size=4,
+                      hidden=(4,), learn_temperature=False)  # fmt: skip
+    learner = normalise.normalise_obs(sac.agent(told))
+    stored = lambda s: s.inner.memory.replay.rows  # noqa: E731
+    spy = learner._replace(
+        update=lambda s, b, k: (learner.update(s, b, k)[0], {"before": stored(s).reward, "pay": b.reward})
+    )
+    c = airl.Config(reward="f", hidden=(4,), potential_hidden=(4,), steps=3, batch_size=8, replay=14)
+    agent = airl.agent(c, spy, expert())
+    update = jax.jit(agent.update)
+    s, first = update(agent.init(KEYS[3], SPACE._replace(num_envs=2)), batch(KEYS[4]), KEYS[5])
+    last, second = update(s, batch(KEYS[6]), KEYS[7])
+    rows = jax.tree.map(lambda x: x[:5], stored(s.learner))
+    known = s.learner.moments.restore
+    acted = rows.action * jnp.array([[[1.0, 2.0]]])
+    p = Seen(known(rows.obs), acted, known(rows.last_obs), rows.terminated)
+    f = learned_reward.shaped(last.reward, p, c.discount)
+    np.testing.assert_allclose(second["before"][:5], f + np.log(2), rtol=1e-5, atol=1e-5)
+    assert (jnp.abs(second["before"][:5] - first["pay"]) > 1e-4).all()  # what it was paid at first is stale
+    assert not second["before"][5:].any()
+    seen_by_gradient = jnp.concatenate([second["before"][:5], second["pay"]])
+    np.testing.assert_array_equal(stored(last.learner).reward[:10], seen_by_gradient)
+    # so that f - log π is what is paid in all, log π being that of actions as the environment gets them
+    of_box = s.learner.inner.learner.actor(rows.obs).log_prob(rows.action)
+    in_all, log_pi = second["before"][:5] - of_box, learner.log_prob(s.learner, p.obs, acted)
+    np.testing.assert_allclose(in_all, f - log_pi, rtol=1e-3, atol=1e-3)
+
+
+def test_airl_of_sac_imitates_the_demonstrators_density():
+    """A squashed Gaussian around half the observation: four of five seeds find its middle and its spread."""
+    envs = make("theodolite/Probe-ActionGivenObservation-v0", num_envs=8, continuous=True)
+    sign, noise = jnp.tile(jnp.array([-1.0, 1.0]), 200)[:, None], jax.random.normal(KEYS[0], (400, 1))
+    shown = jnp.tanh(jnp.arctanh(0.5 * sign) + 0.3 * noise)
+    ends, n = jnp.ones(400, bool), jnp.int32(400)
+    t = demos.Transitions(sign, shown, sign, ends, n, demos.Lengths(n, n, n))
+    learner = sac.Config(
+        rollout=2, train_every=4, learning_starts=32, random_steps=0, replay=1_000, batch_size=32, learning_rate=0.01,
+        policy_learning_rate=0.01, discount=0.5, target_share=0.1, hidden=(16,), learn_temperature=False,
+    )  # fmt: skip
+    c = airl.Config(reward="f", inputs="obs_action", discount=0.5, learning_rate=0.01, steps=2, batch_size=64,
+                    replay=0, hidden=(16,), potential_hidden=(4,))  # fmt: skip
+    build = lambda c: airl.agent(c[0], sac.agent(c[1]), c[2])  # noqa: E731
+    for chunk in train(build, (c, learner, t), envs, updates=500, every=500, seeds=5):
+        state = chunk.carry.agent.learner
+    at = jax.vmap(lambda s: s.learner.actor(jnp.array([[-1.0], [1.0]])))(state)
+    middle, spread = np.asarray(jnp.tanh(at.mean))[..., 0], np.exp(np.asarray(at.log_std))[..., 0]
+    assert (np.abs(middle - [-0.5, 0.5]).max(1) < 0.15).sum() >= 4
+    assert (np.abs(spread - 0.3).max(1) < 0.15).sum() >= 4
 
 
 # ---- the fixed point in small worlds

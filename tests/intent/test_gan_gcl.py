@@ -7,7 +7,7 @@ import pytest
 
 from theodolite.core import normalise
 from theodolite.core.agent import Agent
-from theodolite.core.demos import Lengths, Transitions
+from theodolite.core.demos import Lengths, Transitions, from_arrays, subsample
 from theodolite.core.env import Box, Space
 from theodolite.core.errors import UserError
 from theodolite.intent import gan_gcl, learned_reward
@@ -45,3 +45,12 @@ def test_what_is_not_made_of_whole_trajectories_is_refused():
         gan_gcl.agent(gan_gcl.Config(horizon=4), learner, shown(8))
     with pytest.raises(UserError, match="horizon = 3: the demonstrations have 8 steps"):
         gan_gcl.agent(gan_gcl.Config(horizon=3), learner, shown(8))
+
+
+def test_thinned_demonstrations_are_refused():
+    obs = np.arange(9.0)[:, None] * np.ones(2)
+    demos = from_arrays([obs, obs], [np.zeros((8, 1))] * 2, space=SPACE)
+    learner, c = Agent(None, None, None, None, None, 8), gan_gcl.Config(horizon=8)
+    gan_gcl.agent(c, learner, subsample(demos, 1))
+    with pytest.raises(UserError, match=r"demonstrations are thinned, 8 of 16 steps.*--demo-every 1.*or AIRL"):
+        gan_gcl.agent(c, learner, subsample(demos, every=2))  # as many rows as one whole trajectory has

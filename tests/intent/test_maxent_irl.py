@@ -11,6 +11,7 @@ import pytest
 from theodolite.core import newton, tabular
 from theodolite.core import soft_planning as sp
 from theodolite.core.errors import UserError
+from theodolite.core.tabular import MDP
 from theodolite.envs.tabular import random_mdp
 from theodolite.intent import maxent_irl
 
@@ -64,6 +65,58 @@ def test_the_gradient_is_that_of_finite_differences(objective, horizon, causal, 
     np.testing.assert_allclose(losses, -objectives)
     assert np.isfinite(objectives).all()
     assert jnp.abs(gradient).max() > 1e-2
+
+
+def listed(states, actions=4, width=3, discount=0.8):
+    """A sparse world whose successors are drawn anywhere, the last state an end."""
+    keys = jax.random.split(jax.random.key(states), 2)
+    successor = jax.random.randint(keys[0], (states, actions, width), 0, states, jnp.int32)
+    chance = jax.random.dirichlet(keys[1], jnp.ones(width), (states, actions))
+    there = jnp.ones((states, actions), bool).at[-1].set(False)
+    return sp.SparseMDP(successor, chance, there, jnp.full(states, 1 / states), jnp.asarray(discount))
+
+
+def shown_in(m, length=40):
+    """Visits of forty episodes that a uniform policy could have made, some of them passing the end."""
+    rng, states = np.random.default_rng(0), m.initial.size
+    state, action = np.zeros((40, length + 1), np.int32), rng.integers(0, 4, (40, length)).astype(np.int32)
+    state[:, 0] = rng.integers(0, states - 1, 40)
+    for t in range(length):
+        state[:, t + 1] = np.asarray(m.successor)[state[:, t], action[:, t], rng.integers(0, 3, 40)]
+    taken = np.cumsum(state[:, :-1] == states - 1, 1) == 0
+    return maxent_irl.expert_of(m, jnp.asarray(state), jnp.asarray(action), jnp.asarray(taken))
+
+
+def test_sweeps_over_listed_successors_agree_with_the_dense_exact_solution():
+    """Of 300 states; 120 sweeps leave 0.8^120 = 2e-12."""
+    m = listed(300)
+    dense, reward, expert = sp.densify(m), jax.random.normal(jax.random.key(1), (300,)).at[-1].set(0), shown_in(m)
+    swept = jax.jit(partial(maxent_irl.reward_gradient, maxent_irl.Config(sweeps=120)))(m, expert, reward)
+    exact = jax.jit(partial(maxent_irl.reward_gradient, maxent_irl.Config()))(m, expert, reward)
+    np.testing.assert_allclose(swept.reward, exact.reward, atol=1e-9)
+    np.testing.assert_allclose(swept.objective, exact.objective, atol=1e-9)
+    # a dense world keeps whoever reaches the end; what it earns and chooses there is taken off by hand
+    dense_reward = jnp.broadcast_to(reward[:, None], (300, 4)).at[-1].add(-jnp.log(4.0))
+    value = jax.jit(tabular.soft_value)(dense, dense_reward, 1.0)
+    np.testing.assert_allclose(swept.plan.value, value, atol=1e-9)
+    begun = MDP(dense.transition, expert.initial, dense.discount)  # where the demonstrations began
+    visits = tabular.occupancy(begun, tabular.soft_policy(dense, dense_reward, 1.0)).sum(-1)
+    np.testing.assert_allclose((expert.visits.sum(-1) - swept.reward)[:-1], visits[:-1], atol=1e-9)
+    assert jnp.abs(swept.reward).max() > 1e-2
+
+
+@pytest.mark.parametrize("objective", ["matching", "likelihood"])
+def test_the_gradient_over_thousands_of_states_is_that_of_finite_differences(objective):
+    """Along three directions through all 4,096 states at once."""
+    m, c = listed(4_096), maxent_irl.Config(objective=objective, sweeps=120)
+    expert, reward = shown_in(m), jax.random.normal(jax.random.key(1), (4_096, 4))
+    directions, step = jax.random.normal(jax.random.key(2), (3, 4_096, 4)), 1e-4
+    gradient = jax.jit(lambda r: maxent_irl.reward_gradient(c, m, expert, r).reward)(reward)
+    value = jax.jit(lambda r: maxent_irl.reward_gradient(c, m, expert, r).objective)
+    for d in directions:
+        slope = (value(reward + step * d) - value(reward - step * d)) / (2 * step)
+        np.testing.assert_allclose(jnp.sum(gradient * d), slope, atol=1e-6)
+        assert abs(slope) > 1e-3
 
 
 def test_the_closed_form_is_what_differentiation_through_planning_gives():

@@ -53,10 +53,10 @@ class Method:
     normalise_obs: bool = True
     """--normalise-obs if not given; off where old observations are replayed beside new ones."""
 
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """Settings of training whose default is the method's."""
-        return {name: getattr(self, name) for name in ("steps", "num_envs", "every", "normalise_obs")}
+    def defaults(self, learner: str | None = None) -> dict[str, Any]:
+        """Settings of training whose default is the method's, or that of the learner that does the acting."""
+        acting = METHODS.get(learner or self.learner or "", self)
+        return {"steps": self.steps} | {name: getattr(acting, name) for name in ("num_envs", "every", "normalise_obs")}
 
     def load(self) -> Any:
         """The module of the method."""
@@ -190,8 +190,9 @@ METHODS: dict[str, Method] = {
         fixed=("costs",),
     ),
 }
-LEARNERS = ("trpo", "ppo")
-"""What can stand in for a learner: every method that needs neither demonstrations nor another learner."""
+LEARNERS = ("trpo", "ppo", "sac")
+"""What can stand in for a learner: methods whose policy has a density, which learned rewards are weighed against."""
+_UNFIT = "plays its best action, with options or exploration beside it"
 
 
 def find(name: str) -> Method:
@@ -211,8 +212,15 @@ def find_learner(name: str) -> Method:
     Raises:
         UserError: it cannot.
     """
+    these = f"The learners are {', '.join(LEARNERS)}."
+    if name in METHODS and name not in LEARNERS:
+        own = METHODS[name]
+        raise UserError(
+            f"{name} cannot be a learner, since it {'learns from demonstrations itself' if own.demos else _UNFIT}: "
+            f"expected a policy that learns the density of its actions. {these}"
+        )
     if name not in LEARNERS:
-        raise unknown("learner", name, LEARNERS, f"The learners are {', '.join(LEARNERS)}.")
+        raise unknown("learner", name, LEARNERS, these)
     return METHODS[name]
 
 

@@ -45,7 +45,8 @@ class Flags:
     normalise_reward: bool = False
     """Divide rewards by the running sd of the return; not where rewards are learned."""
     reward: str | None = None
-    """Folder of a run of airl or gan_gcl whose reward pays instead of the environment's; it wants --temperature 1."""
+    """Folder of a run of airl or gan_gcl whose reward pays instead of the environment's; it wants --temperature 1, and
+    --squash where actions are continuous."""
     reward_seed: int = 0
     """Which seed of that run."""
 
@@ -157,7 +158,7 @@ def _flags(name: str, method: methods.Method, learner: str | None) -> list[Flag]
     irrelevant |= {"normalise_obs"} if method.steps_per_update else set()
     irrelevant |= {"normalise_reward", "reward", "reward_seed"} if method.demos else set()
     common = flags_of(Flags, hidden=irrelevant)
-    common = [f._replace(default=method.defaults.get(f.field, f.default)) for f in common]
+    common = [f._replace(default=method.defaults(learner).get(f.field, f.default)) for f in common]
     if learner:
         common.append(Flag("learner", "learner", str, learner, f"One of {', '.join(methods.LEARNERS)}."))
     taken = {f.spelling for f in common}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from theodolite.commands import methods, rewards
+from theodolite.commands import methods
 from theodolite.commands.methods import Recipe, Traced
 from theodolite.core import demos as demonstrations
 from theodolite.core import minari, runlog
@@ -22,6 +22,7 @@ from theodolite.core.host import HostEnv
 from theodolite.core.judge import Json
 from theodolite.core.train import Chunk, expected_carry, expected_state, solve, train
 from theodolite.envs import registry
+from theodolite.intent import learned_run
 from theodolite.intent.learned_reward import LearnedReward
 
 
@@ -77,7 +78,9 @@ def fit(method: str, env: str | None = None, *, out: str | Path, **settings: Any
         UserError: something in the settings, the data or the folder.
         NotFinite: training diverged; the state before it is in the folder.
     """
-    setup = prepare(Plan(method=method, env=env, **{**methods.find(method).defaults, **settings}))
+    setup = prepare(
+        Plan(method=method, env=env, **{**methods.find(method).defaults(settings.get("learner")), **settings})
+    )
     with runlog.RunLog(Path(out), setup.identity, setup.about) as log:
         yield from logged(setup, log)
 
@@ -137,7 +140,7 @@ def _identity(plan: Plan, learner: str | None, env_id: str | None, space: Space,
         "seed": plan.seed,
         "seeds": plan.seeds,
         "demos": _provenance(plan, expert),
-        "reward": {"sha256": rewards.digest(plan.reward), "seed": plan.reward_seed} if plan.reward else None,
+        "reward": {"sha256": learned_run.digest(plan.reward), "seed": plan.reward_seed} if plan.reward else None,
     }
 
 
@@ -207,7 +210,7 @@ def _reward(plan: Plan, method: methods.Method, space: Space, env_id: str | None
         raise UserError(
             "normalise_reward does not go with --reward: a learned reward has the scale that its entropy has."
         )
-    return rewards.fitting(plan.reward, plan.reward_seed, space, env_id or "the environment")
+    return learned_run.fitting(plan.reward, plan.reward_seed, space, env_id or "the environment")
 
 
 def _steps_per_update(recipe: Recipe, traced: Traced) -> int:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from theodolite.core import nets, optim, replay
-from theodolite.core.agent import Batch
+from theodolite.core.agent import Batch, RewardOf, Seen
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar, lift
 from theodolite.core.dists import Distribution, Normal
 from theodolite.core.env import Action, Box, Obs, Space
@@ -221,6 +221,16 @@ def remember(m: Memory, batch: Batch, box: Box) -> Memory:
     """The memory with a batch in it."""
     ring = replay.add(m.replay, batch._replace(action=to_unit(box, batch.action)))
     return Memory(ring, m.steps + batch.reward.size, jnp.maximum(m.largest_reward, jnp.abs(batch.reward).max()))
+
+
+def repay(m: Memory, box: Box, reward: RewardOf) -> Memory:
+    """The memory with all its rewards computed anew from transitions as the environment knows them."""
+
+    def of(rows: replay.Rows) -> Array:
+        return reward(Seen(rows.obs, scaled(box, rows.action), rows.last_obs, rows.terminated))
+
+    ring = replay.repaid(m.replay, of)
+    return Memory(ring, m.steps, jnp.abs(ring.rows.reward).max())
 
 
 def random_first(

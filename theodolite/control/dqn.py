@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, Int
 from theodolite.control import heads
 from theodolite.control.heads import Head, Target
 from theodolite.core import nets, optim, replay
-from theodolite.core.agent import Agent, Batch
+from theodolite.core.agent import Agent, Batch, RewardOf, Seen
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
 from theodolite.core.claim import Paper
 from theodolite.core.config import (
@@ -376,6 +376,12 @@ def update(c: Config, head: Head, s: State, batch: Batch, key: PRNGKey) -> tuple
     }
 
 
+def repay(s: State, reward: RewardOf) -> State:
+    """The state with the rewards in its replay computed anew."""
+    ring = replay.repaid(s.replay, lambda rows: reward(Seen(rows.obs, rows.action, rows.last_obs, rows.terminated)))
+    return State(s.learner, ring, s.steps, jnp.abs(ring.rows.reward).max())
+
+
 def agent(c: Config, head: Head | None = None) -> Agent:
     """DQN as an agent; a head given here stands in for the one that the configuration names."""
     chosen_head = head_of(c) if head is None else head
@@ -386,4 +392,6 @@ def agent(c: Config, head: Head | None = None) -> Agent:
         mode=partial(mode, c, chosen_head),
         log_prob=partial(log_prob, c, chosen_head),
         rollout=c.rollout,
+        repay=repay,
+        greedy=True,
     )

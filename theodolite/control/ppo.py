@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from theodolite.core import nets, optim, returns
-from theodolite.core.agent import Agent, Batch
+from theodolite.core.agent import Agent, Batch, Entropy
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
 from theodolite.core.claim import Paper
 from theodolite.core.config import config, non_negative, positive, probability, require, sizes
@@ -196,4 +196,5 @@ def agent(c: Config) -> Agent:
         mode=lambda s, obs: s.nets.actor(obs).mode(),
         log_prob=lambda s, obs, action: s.nets.actor(obs).log_prob(action),
         rollout=c.rollout,
+        entropy=Entropy(c.temperature),
     )

@@ -26,7 +26,7 @@ from theodolite.control import actor_critic, ntk, preconditioning
 from theodolite.control.actor_critic import Critics, CriticStep, Memory, Policy
 from theodolite.control.preconditioning import Rules, Solver, Taken
 from theodolite.core import nets, optim, replay
-from theodolite.core.agent import Agent, Batch
+from theodolite.core.agent import Agent, Batch, RewardOf
 from theodolite.core.arrays import Arrays, Flag, Metrics, PRNGKey
 from theodolite.core.claim import Paper
 from theodolite.core.config import between, config, non_negative, one_of, positive, probability, require, sizes
@@ -248,6 +248,11 @@ def update(c: Config, s: State, batch: Batch, key: PRNGKey) -> tuple[State, Metr
     return State(learner, memory), nothing | means | {name: x.mean() for name, x in m.items()} | {"excess": excess}
 
 
+def repay(s: State, reward: RewardOf) -> State:
+    """The state with the rewards in its memory computed anew."""
+    return State(s.learner, actor_critic.repay(s.memory, s.box, reward))
+
+
 def agent(c: Config) -> Agent:
     """PreQN as an agent."""
     return Agent(
@@ -257,4 +262,6 @@ def agent(c: Config) -> Agent:
         mode=mode,
         log_prob=partial(log_prob, c),
         rollout=c.rollout,
+        repay=repay,
+        greedy=True,
     )

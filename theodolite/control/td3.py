@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from theodolite.control import actor_critic
 from theodolite.control.actor_critic import Critics, CriticStep, Memory, Policy
 from theodolite.core import nets, optim, replay
-from theodolite.core.agent import Agent, Batch
+from theodolite.core.agent import Agent, Batch, RewardOf
 from theodolite.core.arrays import Arrays, Flag, Metrics, PRNGKey
 from theodolite.core.claim import Paper
 from theodolite.core.config import config, non_negative, one_of, positive, probability, require, sizes
@@ -201,6 +201,11 @@ def update(c: Config, critic_step: CriticStep, s: State, batch: Batch, key: PRNG
     return State(learner, memory), {**{k: x.mean() for k, x in m.items()}, "saturation": saturation, "excess": excess}
 
 
+def repay(s: State, reward: RewardOf) -> State:
+    """The state with the rewards in its memory computed anew."""
+    return State(s.learner, actor_critic.repay(s.memory, s.box, reward))
+
+
 def agent(c: Config, critic_step: CriticStep | None = None) -> Agent:
     """TD3 as an agent; a step of the critics given here stands in for Adam on the squared error."""
     step = actor_critic.regression(c.learning_rate) if critic_step is None else critic_step
@@ -211,4 +216,6 @@ def agent(c: Config, critic_step: CriticStep | None = None) -> Agent:
         mode=mode,
         log_prob=partial(log_prob, c),
         rollout=c.rollout,
+        repay=repay,
+        greedy=True,
     )

@@ -19,7 +19,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from theodolite.core import nets, optim, returns
-from theodolite.core.agent import Agent, Batch
+from theodolite.core.agent import Agent, Batch, Entropy
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
 from theodolite.core.claim import Paper
 from theodolite.core.config import config, non_negative, positive, probability, require, sizes
@@ -219,4 +219,5 @@ def agent(c: Config) -> Agent:
         mode=lambda s, obs: s.actor(obs).mode(),
         log_prob=lambda s, obs, action: s.actor(obs).log_prob(action),
         rollout=c.rollout,
+        entropy=Entropy(c.temperature),
     )

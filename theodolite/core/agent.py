@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Bool, Float, PyTree
 
-from theodolite.core.arrays import Metrics, PRNGKey
+from theodolite.core.arrays import Metrics, PRNGKey, Scalar
 from theodolite.core.env import Action, Obs, Space
 
 State = PyTree[Array]
@@ -27,6 +27,33 @@ class Batch(NamedTuple):
     last_obs: Float[Array, "T E *obs"]
 
 
+class Seen(NamedTuple):
+    """Transitions with any leading axes, as the environment knows them: observations raw, actions as executed."""
+
+    obs: Array
+    action: Array
+    next_obs: Array
+    terminated: Array
+
+
+RewardOf = Callable[[Seen], Float[Array, "..."]]
+
+
+class Entropy(NamedTuple):
+    """What a learner pays itself beside its rewards: -temperature · log π(a|s) at every step."""
+
+    temperature: Scalar = 0.0
+    learned: bool = False
+    """The temperature is adjusted while it learns."""
+    soft: bool = False
+    """It cannot do without: the temperature is never 0, and log π is of actions in units of their box."""
+
+
+def keeps_no_rewards(s: State, reward: RewardOf) -> State:
+    """The `repay` of a learner that forgets a batch once it has learned from it."""
+    return s
+
+
 class Agent(NamedTuple):
     """A method as pure functions over its State.
 
@@ -35,6 +62,11 @@ class Agent(NamedTuple):
     `log_prob(state, obs, action)` is the present policy's, in nats; imitation methods need it. `rollout` is the number
     of steps that every environment contributes to a batch. With `options` it is shown which option is in force and
     chooses pairs of option and action, as `theodolite.core.options` says; `init` gets the environment's own space.
+
+    The rest concerns learners whose reward is itself learned. `repay(state, reward)` recomputes the rewards of all
+    transitions that the state holds, which would go stale: whoever learns the reward calls it before `update`, so an
+    agent with a replay must have one. `entropy` is what the learner is paid for randomness; `greedy` says that its
+    policy is the best action alone, and that `log_prob` is of that and of exploration beside it.
     """
 
     init: Callable[[PRNGKey, Space], State]
@@ -44,6 +76,9 @@ class Agent(NamedTuple):
     log_prob: Callable[[State, Obs, Action], Float[Array, "..."]]
     rollout: int
     options: int = 0
+    repay: Callable[[State, RewardOf], State] = keeps_no_rewards
+    entropy: Entropy = Entropy()
+    greedy: bool = False
 
 
 class Solver(NamedTuple):

@@ -247,7 +247,7 @@ def actor(
     """The policy network for a space; the Gaussian's log-std starts at 0.
 
     Raises:
-        UserError: observations are no vectors, or actions are to be squashed into a box without bounds.
+        UserError: observations or actions are no vectors, or actions are to be squashed into a box without bounds.
     """
     if len(space.obs.shape) != 1:
         raise UserError(
@@ -258,6 +258,11 @@ def actor(
         case Discrete(num=num):
             return Actor(mlp(key, (*space.obs.shape, *widths, num), hidden=hidden, head=head), None, None)
         case Box(shape=shape) as box:
+            if len(shape) != 1:
+                raise UserError(
+                    f"actions have the shape {shape}, expected vectors, which is what this policy draws. Wrap the "
+                    "environment (gymnasium.wrappers.TransformAction, say) and register it under an id of yours."
+                )
             if squash and not box.bounded:
                 raise UserError(f"squash: the actions lie between {box.low} and {box.high}, expected finite bounds.")
             net = mlp(key, (*space.obs.shape, *widths, *shape), hidden=hidden, head=head)

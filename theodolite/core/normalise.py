@@ -1,12 +1,14 @@
 """Running moments, and the wrappers that standardise what an agent sees and what it is paid."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Real
 
-from theodolite.core.agent import Agent, Batch, State
+from theodolite.core.agent import Agent, Batch, RewardOf, Seen, State
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar, lift
-from theodolite.core.env import Action, Obs, Space
+from theodolite.core.env import Obs, Space
 
 
 class Moments(Arrays):
@@ -61,42 +63,51 @@ class NormalisedObs(Arrays):
     moments: Moments
 
 
+def _own(options: int, obs: Obs) -> Obs:
+    """The environment's part of an observation."""
+    return obs[..., :-options] if options else obs
+
+
+def _seen(options: int, m: Moments, obs: Obs) -> Obs:
+    """What the wrapped agent sees."""
+    standard = m.standardise(_own(options, obs))
+    return jnp.concatenate([standard, obs[..., -options:].astype(standard.dtype)], -1) if options else standard
+
+
 def normalise_obs(agent: Agent, initial: Moments | None = None) -> Agent:
     """The agent, seeing standardised observations. `initial` starts the moments from data, such as demonstrations.
 
-    An update uses the moments that acting used, and only then takes the new observations in. The marks of an option in
-    force stay as they are: standardised, those of a rare option would be huge, and none would be a number.
+    An update uses the moments that acting used, and only then takes the new observations in; what an agent replays
+    stays standardised as it was. The marks of an option in force stay as they are: standardised, those of a rare option
+    would be huge, and none would be a number.
     """
-    options = agent.options
 
-    def own(obs: Obs) -> Obs:
-        return obs[..., :-options] if options else obs
-
-    def seen(m: Moments, obs: Obs) -> Obs:
-        if not options:
-            return m.standardise(obs)
-        standard = m.standardise(own(obs))
-        return jnp.concatenate([standard, obs[..., -options:].astype(standard.dtype)], -1)
+    own, seen = partial(_own, agent.options), partial(_seen, agent.options)
 
     def init(key: PRNGKey, space: Space) -> NormalisedObs:
         start = no_moments(space.obs.shape) if initial is None else initial
         return NormalisedObs(agent.init(key, space), start)
-
-    def act(s: NormalisedObs, obs: Obs, key: PRNGKey) -> tuple[Action, Float[Array, "..."]]:
-        return agent.act(s.inner, seen(s.moments, obs), key)
 
     def update(s: NormalisedObs, batch: Batch, key: PRNGKey) -> tuple[NormalisedObs, Metrics]:
         standard = batch._replace(obs=seen(s.moments, batch.obs), last_obs=seen(s.moments, batch.last_obs))
         inner, metrics = agent.update(s.inner, standard, key)
         return NormalisedObs(inner, add(s.moments, own(batch.obs))), metrics
 
-    def mode(s: NormalisedObs, obs: Obs) -> Action:
-        return agent.mode(s.inner, seen(s.moments, obs))
+    def repay(s: NormalisedObs, reward: RewardOf) -> NormalisedObs:
+        def of(p: Seen) -> Float[Array, "..."]:  # a row stands for what its numbers mean to the agent now
+            obs, next_obs = (s.moments.restore(own(x)) for x in (p.obs, p.next_obs))
+            return reward(p._replace(obs=obs, next_obs=next_obs))
 
-    def log_prob(s: NormalisedObs, obs: Obs, action: Action) -> Float[Array, "..."]:
-        return agent.log_prob(s.inner, seen(s.moments, obs), action)
+        return NormalisedObs(agent.repay(s.inner, of), s.moments)
 
-    return agent._replace(init=init, act=act, update=update, mode=mode, log_prob=log_prob)
+    return agent._replace(
+        init=init,
+        act=lambda s, obs, key: agent.act(s.inner, seen(s.moments, obs), key),
+        update=update,
+        repay=repay,
+        mode=lambda s, obs: agent.mode(s.inner, seen(s.moments, obs)),
+        log_prob=lambda s, obs, action: agent.log_prob(s.inner, seen(s.moments, obs), action),
+    )
 
 
 class NormalisedReward(Arrays):
@@ -129,10 +140,17 @@ def normalise_reward(agent: Agent, discount: Scalar = 0.99, clip: float = 10.0) 
         inner, metrics = agent.update(s.inner, batch._replace(reward=scaled), key)
         return NormalisedReward(inner, discounted, moments), metrics
 
+    def repay(s: NormalisedReward, reward: RewardOf) -> NormalisedReward:
+        def of(p: Seen) -> Float[Array, "..."]:
+            return jnp.clip(reward(p) / jnp.sqrt(s.moments.variance + 1e-8), -clip, clip)
+
+        return NormalisedReward(agent.repay(s.inner, of), s.discounted, s.moments)
+
     return agent._replace(
         init=init,
         act=lambda s, obs, key: agent.act(s.inner, obs, key),
         update=update,
+        repay=repay,
         mode=lambda s, obs: agent.mode(s.inner, obs),
         log_prob=lambda s, obs, action: agent.log_prob(s.inner, obs, action),
     )

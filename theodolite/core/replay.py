@@ -20,6 +20,8 @@ from theodolite.core.env import Discrete, Space
 from theodolite.core.errors import UserError
 
 Learner = TypeVar("Learner")
+REPAID_AT_ONCE = 1024
+"""Rows of all environments whose rewards are computed together: enough for speed, and little memory."""
 
 
 class Priorities(Arrays):
@@ -109,6 +111,26 @@ def add(r: Replay, batch: Batch) -> Replay:
         tree = tree_write(priorities.tree, leaf, jnp.full(leaf.shape, priorities.largest))
         priorities = Priorities(tree, priorities.largest)
     return Replay(jax.tree.map(write, r.rows, new), r.written + steps, priorities)
+
+
+def repaid(r: Replay, reward: Callable[[Rows], Float[Array, "B E"]]) -> Replay:
+    """The ring with every reward computed anew, block by block, for the rows that are held; all else stays.
+
+    Rewards are kept one by one and become n-step returns when drawn, so these need nothing further.
+    """
+    length = r.rows.reward.shape[0]
+    block, filled = min(REPAID_AT_ONCE, length), jnp.minimum(r.written, length)
+
+    def one(i: Array, rewards: Array) -> Array:
+        start = jnp.minimum(i * block, length - block)  # the last block repeats some rows of the one before it
+        rows = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, block), r.rows)
+        there = start + jnp.arange(block, dtype=start.dtype) < filled
+        anew = jnp.where(there[:, None], reward(rows).astype(rewards.dtype), rows.reward)
+        return jax.lax.dynamic_update_slice_in_dim(rewards, anew, start, axis=0)
+
+    rewards = jax.lax.fori_loop(0, (filled + block - 1) // block, one, r.rows.reward)
+    rows = Rows(r.rows.obs, r.rows.action, rewards, r.rows.terminated, r.rows.truncated, r.rows.last_obs)
+    return Replay(rows, r.written, r.priorities)
 
 
 def held(r: Replay) -> Int[Array, ""]:

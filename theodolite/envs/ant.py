@@ -1,7 +1,7 @@
 """The quadruped of Fu et al. 2018, whole and crippled, on MuJoCo: learn a reward on one, use it on the other.
 
-    theodolite train airl --env theodolite.envs.ant:Ant-Whole-v0 --demos my_demos --out runs/ant
-    theodolite train ppo --env theodolite.envs.ant:Ant-Crippled-v0 --reward runs/ant --temperature 1
+    theodolite train airl --env theodolite.envs.ant:Ant-Whole-v0 --demos my_demos --learner.squash --out runs/ant
+    theodolite train ppo --env theodolite.envs.ant:Ant-Crippled-v0 --reward runs/ant --temperature 1 --squash
 
 Importing this module registers both ids with Gymnasium. The crippled ant's back legs are half as long and have a
 thirtieth of the strength, so it has to turn and walk with its front legs; what it is paid for stays the same. Motors

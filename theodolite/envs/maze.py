@@ -1,8 +1,12 @@
 """The shifting point maze of Fu et al. 2018 in JAX: a particle, a target, and a barrier with one way round.
 
 The recurrence is that of MuJoCo's implicit Euler for a damped particle: v ← (m v + h u)/(m + h), x ← x + h v, with h
-= 0.01 and five such steps per action. Contact is a projection: centres stay 0.049 from the axis of a wall (radius 0.02,
-the particle's 0.03, less what MuJoCo lets them overlap), and the speed into the wall is lost.
+= 0.01 and five such steps per action. Contact is a projection: centres stay 0.049 from the axis of a wall, and the
+speed into the wall is lost. (Radii are 0.02 and 0.03, and walls lie 0.01 higher: 0.05² - 0.01² = 0.049².) MuJoCo's
+contact is soft: the same bodies there come to rest 0.4 mm closer at full force, are up to a centimetre apart for a few
+steps after a hit, and earn the same to 0.2; one that meets the round end of the barrier may pass it on the other side.
+The released model also gives its bodies margins of 2 mm, which keep the particle another 2 mm from the walls, or 4
+where MuJoCo adds the two; here there are none.
 """
 
 import math

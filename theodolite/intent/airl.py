@@ -9,10 +9,12 @@ can be optimised again where the dynamics differ.
 Differences from the paper:
 1. The policy's reward is that of its appendix and algorithm; its main text prints the sign the other way round.
 2. What pays the policy is an option: f - log π with a learner without entropy bonus, or f with a learner of temperature
-   1 (the same objective), or g, as the released code does, also with temperature 1.
+   1 (the same objective), or g, as the released code does, also with temperature 1. SAC, which lives on its entropy,
+   takes f or g and a fixed temperature of 1. What it has kept is paid anew whenever f has moved.
 3. log π of every sample, expert, fresh or replayed, is that of the CURRENT policy, of the action that was executed. For
    policies that are clipped rather than squashed this is the density at the bound, on both sides; f - log π is the log
-   ratio of the two all the same, but f and g are exact for squashed and discrete policies only.
+   ratio of the two all the same, but f and g are exact for squashed and discrete policies only: squash PPO and TRPO
+   where the reward is to be kept. A deterministic policy has no density, and is refused.
 4. γ in f is the learner's discount (the released code takes 1), h(s') is 0 at a termination alone, and the next
    observation is the true last one (the released code takes zeros).
 5. Observations are standardised by the expert's and the first rounds' moments, then frozen: otherwise the saved reward
@@ -28,15 +30,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from theodolite.core import demos, nets, normalise, optim
-from theodolite.core.agent import Agent, Batch
+from theodolite.core.agent import Agent, Batch, RewardOf, Seen
 from theodolite.core.agent import State as LearnerState
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
 from theodolite.core.claim import Paper
 from theodolite.core.config import config, non_negative, one_of, positive, probability, require, sizes
 from theodolite.core.demos import Rows
 from theodolite.core.env import Space
-from theodolite.core.options import refuse
-from theodolite.intent import learned_reward
+from theodolite.intent import learned_reward, learned_run
 from theodolite.intent.learned_reward import INPUTS, AnyRows, LearnedReward, Networks, Replay
 
 PAPER = Paper(
@@ -51,13 +52,16 @@ METRICS = {
 }
 PAID = ("f_minus_log_pi", "f", "g")
 
+reward = learned_run.load
+"""`reward(run)` is what a run of this method learned, as a function on transitions."""
+
 
 @config
 class Config:
     """Hyper-parameters of AIRL."""
 
     reward: Literal["f_minus_log_pi", "f", "g"] = "f_minus_log_pi"
-    """What pays the policy. With f or g give the learner temperature 1, with f_minus_log_pi 0."""
+    """What pays the policy. With f or g give the learner temperature 1, with f_minus_log_pi 0; SAC takes f or g."""
     inputs: Literal["obs", "obs_action", "next_obs"] = "obs"
     """What g sees; only a reward of states alone can be expected to transfer."""
     discount: float = 0.995
@@ -171,6 +175,17 @@ def paid(c: Config, r: LearnedReward, p: AnyRows, log_prob: Float[Array, "*batch
     return learned_reward.shaped(r, p, c.discount) - (log_prob if c.reward == "f_minus_log_pi" else 0)
 
 
+def pays(c: Config, learner: Agent, s: LearnerState, r: LearnedReward) -> RewardOf:
+    """What the learner gets for transitions, f - log π with the π of its present state."""
+    due = learned_reward.in_units_of(learner, r.space)
+
+    def reward(p: Seen) -> Float[Array, "*batch"]:
+        pay = paid(c, r, p, learner.log_prob(s, p.obs, p.action))
+        return pay + due if learner.entropy.soft else pay
+
+    return reward
+
+
 def update(
     c: Config, learner: Agent, expert: demos.Transitions, s: State, batch: Batch, key: PRNGKey
 ) -> tuple[State, Metrics]:
@@ -183,8 +198,10 @@ def update(
     s = State(s.learner, moved, s.opt, s.replay, s.rounds)
     reward, opt, metrics = fit(c, learner, expert, s, pool, fit_key)
 
-    pay = paid(c, reward, seen, learner.log_prob(s.learner, seen.obs, seen.action))
-    learner_state, learner_metrics = learner.update(s.learner, batch._replace(reward=pay), learner_key)
+    reward_of = pays(c, learner, s.learner, reward)
+    pay = reward_of(seen)
+    kept = learner.repay(s.learner, reward_of)
+    learner_state, learner_metrics = learner.update(kept, batch._replace(reward=pay), learner_key)
     ground = learned_reward.ground(reward, fresh).mean()
     metrics = {**learner_metrics, **metrics, "learned_reward": pay.mean(), "ground_reward": ground}
     return State(learner_state, reward, opt, learned_reward.kept(pool, c.replay), s.rounds + 1), metrics
@@ -194,9 +211,9 @@ def agent(c: Config, learner: Agent, expert: demos.Transitions) -> Agent:
     """The learner, paid by a reward that is learned from the expert instead of by the environment.
 
     Raises:
-        UserError: the learner has options.
+        UserError: the learner has options, no density, or a temperature that does not go with the pay.
     """
-    refuse(learner, "AIRL")
+    learned_reward.check_learner(learner, "AIRL", log_pi_is_paid=c.reward == "f_minus_log_pi")
     return Agent(
         init=partial(init, c, learner, expert),
         act=lambda s, obs, key: learner.act(s.learner, obs, key),

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from theodolite.core import demos, normalise
-from theodolite.core.agent import Agent, Batch
+from theodolite.core.agent import Agent, Batch, Seen
 from theodolite.core.agent import State as LearnerState
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey
 from theodolite.core.claim import Paper
@@ -105,7 +105,13 @@ def update(
     positive = c.sign == "positive"
     extreme = jnp.minimum(s.extreme, raw.min()) if positive else jnp.maximum(s.extreme, raw.max())
     paid = raw - extreme
-    inner, metrics = learner.update(s.learner, batch._replace(reward=paid), key)
+    bounds = (0.0, jnp.inf) if positive else (-jnp.inf, 0.0)  # what is kept may lie beyond the extreme of this round
+
+    def reward_of(p: Seen) -> Float[Array, "*batch"]:
+        return jnp.clip(features(c, s, p.obs, p.action, space) @ w / w.size - extreme, *bounds)
+
+    kept = learner.repay(s.learner, reward_of)
+    inner, metrics = learner.update(kept, batch._replace(reward=paid), key)
     metrics = {**metrics, "feature_gap": gap @ w, "learned_reward": paid.mean()}
     return State(inner, s.obs_moments, s.action_moments, extreme), metrics
 

@@ -9,7 +9,8 @@ Differences from the paper:
    survival, `logsigmoid` (log D <= 0, where they end on success) pays for ending; `absorbing` removes either bias by
    letting the discriminator see and the policy be paid for what follows a termination (Kostrikov et al. 2019): an
    absorbing state, entered by a termination and visited γ + γ² + … = γ/(1-γ) times.
-3. The learner is any agent, given as an argument; its own `temperature` is the λ of the paper.
+3. The learner is any agent, given as an argument; its own `temperature` is the λ of the paper. One with a replay (SAC)
+   is paid anew for what it has kept whenever D has moved, as in Kostrikov et al. 2019.
 4. Beside the released code's entropy bonus for D there are a gradient penalty, several steps per round, minibatches,
    replay of old policy pairs, and state-only inputs (Torabi et al. 2019).
 5. All of the expert's pairs are seen at every update, where the released code draws as many as the policy collected
@@ -27,7 +28,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from theodolite.core import demos, nets, normalise, optim
-from theodolite.core.agent import Agent, Batch
+from theodolite.core.agent import Agent, Batch, Seen
 from theodolite.core.agent import State as LearnerState
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
 from theodolite.core.claim import Paper
@@ -125,7 +126,7 @@ class State(Arrays):
     replay: Pool | None
 
 
-def features(c: Config, p: Rows, discrete: bool) -> Float[Array, "*batch X"]:
+def features(c: Config, p: Rows | Seen, discrete: bool) -> Float[Array, "*batch X"]:
     """The discriminator's raw input; a discrete action chooses an output instead of being an input."""
     if c.inputs == "obs_next_obs":
         return jnp.concatenate([p.obs, p.next_obs], -1)
@@ -134,13 +135,13 @@ def features(c: Config, p: Rows, discrete: bool) -> Float[Array, "*batch X"]:
     return jnp.concatenate([p.obs, p.action], -1)
 
 
-def inputs(c: Config, d: Discriminator, p: Rows) -> Float[Array, "*batch X"]:
+def inputs(c: Config, d: Discriminator, p: Rows | Seen) -> Float[Array, "*batch X"]:
     """What the net sees: standardised features and, with `absorbing`, a column that is 1 in the absorbing state."""
     x = d.moments.standardise(features(c, p, is_discrete(p)))
     return jnp.concatenate([x, jnp.zeros((*x.shape[:-1], 1), x.dtype)], -1) if c.absorbing else x
 
 
-def is_discrete(p: Rows) -> bool:
+def is_discrete(p: Rows | Seen) -> bool:
     """Whether actions are choices."""
     return jnp.issubdtype(p.action.dtype, jnp.integer)
 
@@ -150,7 +151,7 @@ def absorbing_logit(d: Discriminator) -> Float[Array, ""]:
     return d.net(jnp.zeros(d.moments.mean.size + 1).at[-1].set(1)).mean()
 
 
-def logits(c: Config, d: Discriminator, p: Rows) -> Float[Array, "*batch"]:
+def logits(c: Config, d: Discriminator, p: Rows | Seen) -> Float[Array, "*batch"]:
     """z, positive where the pair looks like the expert's."""
     discrete = is_discrete(p)
     z = d.net(inputs(c, d, p))
@@ -159,7 +160,7 @@ def logits(c: Config, d: Discriminator, p: Rows) -> Float[Array, "*batch"]:
     return z[..., 0]
 
 
-def reward(c: Config, d: Discriminator, p: Rows) -> Float[Array, "*batch"]:
+def reward(c: Config, d: Discriminator, p: Rows | Seen) -> Float[Array, "*batch"]:
     """What the discriminator pays; with `absorbing`, an end is also paid for all that follows it."""
     pay = REWARD_MAPS[c.reward]
     after_the_end = visits(c) * pay(absorbing_logit(d)) if c.absorbing else 0.0
@@ -303,15 +304,16 @@ def update(
     fresh = Pool(collected, jnp.int32(batch.reward.size))
     x = features(c, collected, is_discrete(collected))
     moments = normalise.merge(s.discriminator.moments, normalise.moments_of(x, fresh.count))
-    pool, kept = (fresh, None) if s.replay is None else remember(c, s.replay, collected)
+    pool, later = (fresh, None) if s.replay is None else remember(c, s.replay, collected)
     ends = expert.lengths.num_terminated / expert.lengths.num_steps, batch.terminated.mean()
     d = Discriminator(s.discriminator.net, moments)
     d, opt, metrics = fit(c, d, s.opt, Pool(expert.rows, expert.count), pool, ends, fit_key)
 
     learned_reward = reward(c, d, collected).reshape(batch.reward.shape)
-    learner_state, learner_metrics = learner.update(s.learner, batch._replace(reward=learned_reward), learner_key)
+    kept = learner.repay(s.learner, partial(reward, c, d))
+    learner_state, learner_metrics = learner.update(kept, batch._replace(reward=learned_reward), learner_key)
     metrics = {**learner_metrics, **metrics, "learned_reward": learned_reward.mean()}
-    return State(learner_state, d, opt, kept), metrics
+    return State(learner_state, d, opt, later), metrics
 
 
 def agent(c: Config, learner: Agent, expert: demos.Transitions) -> Agent:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from theodolite.core import demos, normalise, optim
-from theodolite.core.agent import Agent, Batch
+from theodolite.core.agent import Agent, Batch, RewardOf, Seen
 from theodolite.core.agent import State as LearnerState
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
 from theodolite.core.claim import Paper
@@ -27,8 +27,7 @@ from theodolite.core.config import config, non_negative, one_of, positive, requi
 from theodolite.core.demos import Rows
 from theodolite.core.env import Space
 from theodolite.core.errors import UserError
-from theodolite.core.options import refuse
-from theodolite.intent import learned_reward
+from theodolite.intent import learned_reward, learned_run
 from theodolite.intent.learned_reward import INPUTS, AnyRows, LearnedReward, Networks
 
 PAPER = Paper(
@@ -42,6 +41,9 @@ METRICS = {
     "learned_reward": "mean reward that the policy was paid",
 }
 
+reward = learned_run.load
+"""`reward(run)` is what a run of this method learned, as a function on transitions."""
+
 
 @config
 class Config:
@@ -51,6 +53,8 @@ class Config:
     """Steps of every trajectory, the environment's fixed limit."""
     inputs: Literal["obs", "obs_action", "next_obs"] = "obs_action"
     """What f sees."""
+    reward: Literal["f_minus_log_pi", "f"] = "f_minus_log_pi"
+    """What pays the policy. With f give the learner temperature 1, with f_minus_log_pi 0; SAC takes f."""
     normalise: bool = False
     """Take means over time instead of sums."""
     learning_rate: float = 1e-3
@@ -69,6 +73,7 @@ class Config:
             self,
             horizon=positive,
             inputs=one_of(*INPUTS),
+            reward=one_of("f_minus_log_pi", "f"),
             learning_rate=positive,
             steps=positive,
             batch_size=positive,
@@ -151,6 +156,19 @@ def fit(
     return learned_reward.with_networks(s.reward, networks), opt, jax.tree.map(lambda m: m[-1], metrics)
 
 
+def pays(c: Config, learner: Agent, s: LearnerState, r: LearnedReward) -> RewardOf:
+    """What the learner gets for transitions, f - log π with the π of its present state."""
+    due = learned_reward.in_units_of(learner, r.space)
+
+    def reward(p: Seen) -> Float[Array, "*batch"]:
+        f = learned_reward.ground(r, p)
+        if c.reward == "f":
+            return f + due
+        return f - learner.log_prob(s, p.obs, p.action)
+
+    return reward
+
+
 def update(
     c: Config, learner: Agent, expert: demos.Transitions, s: State, batch: Batch, key: PRNGKey
 ) -> tuple[State, Metrics]:
@@ -164,8 +182,10 @@ def update(
     own = trajectories(c, in_order, jnp.int32(batch.reward.size))
     reward, opt, metrics = fit(c, learner, s, shown, own, fit_key)
 
-    pay = learned_reward.ground(reward, seen) - learner.log_prob(s.learner, seen.obs, seen.action)
-    learner_state, learner_metrics = learner.update(s.learner, batch._replace(reward=pay), learner_key)
+    reward_of = pays(c, learner, s.learner, reward)
+    pay = reward_of(seen)
+    kept = learner.repay(s.learner, reward_of)
+    learner_state, learner_metrics = learner.update(kept, batch._replace(reward=pay), learner_key)
     metrics = {**learner_metrics, **metrics, "learned_reward": pay.mean()}
     return State(learner_state, reward, opt, s.rounds + 1), metrics
 
@@ -174,9 +194,16 @@ def agent(c: Config, learner: Agent, expert: demos.Transitions) -> Agent:
     """The learner, paid by what tells its trajectories from the expert's.
 
     Raises:
-        UserError: rollouts or demonstrations are not made of whole trajectories of the horizon, or options.
+        UserError: rollouts or demonstrations are not made of whole trajectories of the horizon, or the learner has
+            options, no density, or a temperature that does not go with the pay.
     """
-    refuse(learner, "GAN-GCL")
+    learned_reward.check_learner(learner, "GAN-GCL", log_pi_is_paid=c.reward == "f_minus_log_pi")
+    used, shown = (learned_reward.known(n) for n in (expert.count, expert.lengths.num_steps))
+    if used is not None and shown is not None and used < shown:
+        raise UserError(
+            f"the demonstrations are thinned, {used:.0f} of {shown:.0f} steps: GAN-GCL compares whole trajectories. "
+            "Use every step of fewer episodes (--demo-every 1, --demo-episodes), or AIRL, which compares transitions."
+        )
     for what, rows in (("rollouts of the learner", learner.rollout), ("the demonstrations", expert.obs.shape[0])):
         if rows % c.horizon:
             raise UserError(

@@ -6,38 +6,29 @@ g is what transfers, f is what one world's discriminator sees. Both are pure fun
 executes is what it is judged by: actions are clipped to the action space before anything looks at them.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+import math
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from theodolite.core import nets, normalise
-from theodolite.core.agent import Agent, Batch, State
+from theodolite.core.agent import Agent, Batch, RewardOf, Seen, State
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
 from theodolite.core.demos import Rows
 from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
-from theodolite.core.options import plain
+from theodolite.core.options import plain, refuse
 
 Inputs = Literal["obs", "obs_action", "next_obs"]
 INPUTS = ("obs", "obs_action", "next_obs")
 Networks = tuple[nets.MLP, nets.MLP | None]
 
 
-class Seen(NamedTuple):
-    """Transitions with any leading axes, their actions as they were executed."""
-
-    obs: Array
-    action: Array
-    next_obs: Array
-    terminated: Array
-
-
 AnyRows = Rows | Seen
-RewardOf = Callable[[Seen], Float[Array, "..."]]
 
 
 class LearnedReward(Arrays):
@@ -71,7 +62,7 @@ def init(
         )
     g_key, h_key = jax.random.split(key)
     width = space.obs.shape[0]
-    actions = space.action.num if isinstance(space.action, Discrete) else space.action.shape[0]
+    actions = space.action.num if isinstance(space.action, Discrete) else math.prod(space.action.shape)
     made: Any = {"hidden": nets.glorot(1.0), "head": nets.glorot(0.1), "activation": nets.ACTIVATIONS[activation]}
     g = nets.mlp(g_key, (width + (actions if inputs == "obs_action" else 0), *hidden, 1), **made)
     h = None if potential_hidden is None else nets.mlp(h_key, (width, *potential_hidden, 1), **made)
@@ -81,9 +72,10 @@ def init(
 def executed(space: Space, action: Array) -> Array:
     """The action that the environment gets: clipped to its box."""
     if isinstance(space.action, Box) and space.action.bounded:
-        shape = (1,) * (action.ndim - 1) + space.action.shape
+        inner = space.action.shape
+        shape = (1,) * (action.ndim - len(inner)) + inner
         low, high = (
-            jnp.broadcast_to(jnp.asarray(b, action.dtype), space.action.shape).reshape(shape)
+            jnp.broadcast_to(jnp.asarray(b, action.dtype), inner).reshape(shape)
             for b in (space.action.low, space.action.high)
         )
         return jnp.clip(action, low, high)
@@ -96,11 +88,12 @@ def ground(r: LearnedReward, p: AnyRows) -> Float[Array, "*batch"]:
         return r.g(r.moments.standardise(p.next_obs))[..., 0]
     x = r.moments.standardise(p.obs)
     if r.inputs == "obs_action":
-        discrete = r.space.action
-        if isinstance(discrete, Discrete):
-            action = jax.nn.one_hot(p.action, discrete.num, dtype=x.dtype)
+        space = r.space.action
+        if isinstance(space, Discrete):
+            action = jax.nn.one_hot(p.action, space.num, dtype=x.dtype)
         else:
-            action = executed(r.space, p.action)
+            axes = p.action.ndim - len(space.shape)
+            action = executed(r.space, p.action).reshape(*p.action.shape[:axes], -1)
         x = jnp.concatenate([x, action], -1)
     return r.g(x)[..., 0]
 
@@ -163,6 +156,52 @@ def standardiser(r: LearnedReward, obs: Float[Array, "N O"], rounds: Array, unti
     grown = normalise.add(r.moments, obs)
     moments = jax.tree.map(lambda new, old: jnp.where(rounds < until, new, old), grown, r.moments)
     return LearnedReward(r.g, r.h, moments, r.inputs, r.space)
+
+
+def check_learner(learner: Agent, who: str, *, log_pi_is_paid: bool) -> None:
+    """Raise where f and log π cannot meet in a learner, which must count entropy once, at temperature 1.
+
+    It may be paid f - log π and have no temperature, or be paid f or g and have temperature 1. Temperatures that are
+    traced are taken on trust.
+
+    Raises:
+        UserError: the learner has options, no density, or another temperature.
+    """
+    refuse(learner, who)
+    if learner.greedy:
+        raise UserError(
+            f"the learner's policy is the best action and nothing beside it, expected one with a density that it "
+            f"learns: {who} weighs f against log π. Take trpo, ppo or sac."
+        )
+    entropy = learner.entropy
+    if entropy.soft and (log_pi_is_paid or entropy.learned):
+        found = "is paid f - log π" if log_pi_is_paid else "adjusts its temperature"
+        raise UserError(
+            f"the learner pays itself for entropy and {found}, expected f (or g) as pay and a temperature of 1 that "
+            f"stays: {who} would count entropy twice, or at a price that moves. Set reward = f, temperature = 1 and "
+            "learn_temperature = False (--reward f --learner.temperature 1 --learner.no-learn-temperature)."
+        )
+    found, wanted = known(entropy.temperature), 0 if log_pi_is_paid else 1
+    if found is not None and found != wanted:
+        pay = "f - log π" if log_pi_is_paid else "f or g"
+        raise UserError(
+            f"the learner has temperature {found:g}, expected {wanted} where {who} pays {pay}: entropy must count "
+            f"once, at temperature 1. Set --learner.temperature {wanted}, or another --reward."
+        )
+
+
+def known(x: Any) -> float | None:
+    """The number, unless it is traced or one per seed."""
+    return None if isinstance(x, jax.core.Tracer) or np.ndim(x) else float(x)
+
+
+def in_units_of(learner: Agent, space: Space) -> Scalar:
+    """What is due at every step to a learner that counts entropy in units of the box of actions, as f does not."""
+    box = space.action
+    if not learner.entropy.soft or not isinstance(box, Box) or not box.bounded:
+        return 0.0
+    half_width = (np.broadcast_to(box.high, box.shape) - np.broadcast_to(box.low, box.shape)) / 2
+    return learner.entropy.temperature * float(np.log(half_width).sum())
 
 
 def paid_by(reward: RewardOf, learner: Agent, space: Space) -> Agent:

@@ -1,4 +1,7 @@
-"""A reward that a run learned, out of its folder: a plain function on transitions, and what other runs are paid by."""
+"""A reward that a run learned, out of its folder: a plain function on transitions, and what other runs are paid by.
+
+`load` is also `airl.reward`, `gan_gcl.reward` and `theodolite.load_reward`: one function.
+"""
 
 import hashlib
 from pathlib import Path
@@ -7,11 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from theodolite.commands.policies import Trained
-from theodolite.core import runlog
+from theodolite.core import checkpoint, compile_cache, normalise, runlog
+from theodolite.core.arrays import Arrays
 from theodolite.core.demo_checks import check_match
 from theodolite.core.env import Discrete, Space
 from theodolite.core.errors import UserError
+from theodolite.core.judge import Json
+from theodolite.core.train import Learnt, over_axis
 from theodolite.intent import learned_reward
 from theodolite.intent.learned_reward import LearnedReward, Seen
 
@@ -19,17 +24,26 @@ LEARN_REWARDS = ("airl", "gan_gcl")
 """Methods whose state holds a reward that may be optimised again."""
 
 
+class Held(Arrays):
+    """The part of their state that is read."""
+
+    reward: LearnedReward
+
+
 def load(folder: str | Path, seed: int = 0) -> "Reward":
     """The reward of one seed of a run of airl or gan_gcl, counted from 0; needs no environment.
 
-        reward = theodolite.load_reward("runs/airl-PointMaze-WayLeft-v0-0")
+        from theodolite.intent import airl
+
+        reward = airl.reward("runs/airl-PointMaze-WayLeft-v1-0")
         paid = reward(obs, action, next_obs)
 
     Raises:
         UserError: the folder holds no run of these methods, or has no such seed.
     """
-    trained = Trained(Path(folder))
-    return Reward(_learned(trained, seed), trained.space)
+    compile_cache.enable()
+    learned = _learned(Path(folder), runlog.read(Path(folder)), seed)
+    return Reward(learned, learned.space)
 
 
 def fitting(folder: str | Path, seed: int, space: Space, name: str) -> LearnedReward:
@@ -38,27 +52,40 @@ def fitting(folder: str | Path, seed: int, space: Space, name: str) -> LearnedRe
     Raises:
         UserError: it has others, or the folder holds no such run.
     """
-    trained = Trained(Path(folder))
-    check_match(trained.space, space, name, inferred=False)
-    return _learned(trained, seed)
+    manifest = runlog.read(Path(folder))
+    check_match(runlog.space_from_json(manifest["space"]), space, name, inferred=False)
+    return _learned(Path(folder), manifest, seed)
 
 
 def digest(folder: str | Path) -> str:
     """Which reward this is, wherever the folder lies."""
-    trained = Trained(Path(folder))
-    parts = trained.manifest.get("parts") or [""]
+    parts = runlog.read(Path(folder)).get("parts") or [""]
     content = b"".join((Path(folder) / part / runlog.LAST).read_bytes() for part in parts)
     return hashlib.sha256(content).hexdigest()
 
 
-def _learned(trained: Trained, seed: int) -> LearnedReward:
-    method = trained.manifest["method"]
+def _learned(folder: Path, manifest: Json, seed: int) -> LearnedReward:
+    method, seeds, c = manifest["method"], manifest["seeds"], manifest["config"]
     if method not in LEARN_REWARDS:
         raise UserError(
-            f"{trained.folder} is a run of {method}, which learns no reward that outlives it: expected a run of "
+            f"{folder} is a run of {method}, which learns no reward that outlives it: expected a run of "
             f"{' or '.join(LEARN_REWARDS)}."
         )
-    return trained.state(seed).reward
+    if not 0 <= seed < seeds:
+        raise UserError(f"{folder} holds {seeds} seeds: expected one of 0 to {seeds - 1}, not {seed}.")
+    space = runlog.space_from_json(manifest["space"])
+    potential = tuple(c["potential_hidden"]) if "potential_hidden" in c else None  # gan_gcl has none
+
+    def blank() -> Learnt:
+        key, moments = jax.random.key(0), normalise.no_moments(space.obs.shape)
+        widths = tuple(c["hidden"]), potential
+        return Learnt(Held(learned_reward.init(key, space, c["inputs"], *widths, moments, c.get("activation", "tanh"))))
+
+    parts = manifest.get("parts")
+    place, index, count = (folder / parts[seed], 0, 1) if parts else (folder, seed, seeds)
+    like = over_axis(jax.eval_shape(blank), count)
+    found = checkpoint.load(place / runlog.LAST, like, part="agent.reward")
+    return jax.tree.map(lambda x: x[index], found.agent.reward)
 
 
 class Reward:
