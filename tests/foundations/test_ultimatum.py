@@ -117,10 +117,10 @@ def test_without_rejection_nothing_lifts_an_offer():
     assert np.all(plays["mirror"][0] < 0.2)
     assert np.all(plays["mirror"][1] == 0)
     wide = ug.Population(size=200, generations=200)
-    sinks, stays = (ug.evolve(np.random.default_rng(0), wide, np.zeros(4), np.full(4, 5.0), play=play)[0].mean()
+    sinks, stays = (ug.evolve(np.random.default_rng(0), wide, np.zeros(60), np.full(60, 5.0), play=play)[0].mean()
                     for play in ("accept all", "mirror"))  # fmt: skip
     assert sinks < 0.15
-    assert stays == pytest.approx(0.5, abs=0.15)
+    assert stays == pytest.approx(0.5, abs=0.1)  # on average: each population drifts somewhere
 
 
 def test_a_myopic_responder_takes_anything_and_an_exact_learner_finds_it():
