@@ -68,7 +68,7 @@ def test_a_claim_stands_behind_its_verdict_in_signs_that_the_font_has(word):
 
 def test_marks_stay_at_their_number_and_stand_apart_where_levels_are_words():
     words = tuple(f"Pole/{level}" for level in ("few", "many"))
-    for cases, widest in ((("Pole/1", "Pole/10"), figures.CLOSE / 2), (words, 0.36)):
+    for cases, widest in ((("Pole/1", "Pole/10"), figures.CLOSE / 6), (words, 0.36)):
         figure = figures.of_claims([replace(CLAIM, paper_values={})], made(cases))
         drawn = [line.get_xdata() for line in figure.subfigs[0].axes[0].lines if len(line.get_xdata()) == 2]
         offsets = {round(float(x[0]), 9) for x in drawn if x[1] == x[0] + 1}

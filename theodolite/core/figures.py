@@ -41,7 +41,7 @@ MARKERS = ("o", "s", "^", "v", "P", "X", "h", "p")  # no diamonds: those are the
 WIDTH = 8.4
 """Inches: one column of a page."""
 CLOSE = 0.2
-"""Share of the gap between two numbers over which the arms of one number are spread."""
+"""Share of the gap between two numbers over which the arms of one number are spread, less where gaps are wide."""
 SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK,
     "axes.titlesize": 9.5, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 7,
@@ -210,7 +210,7 @@ def dots(axes: Axes, claim: Claim, scores: Scores, cases: Sequence[str], look: d
     look = look or looks(claim.arms)
     ordered = len(cases) > 1 and all(_is_number(case.partition("/")[2]) for case in cases)
     beside = [arm for arm in claim.arms if arm not in REFERENCES]
-    shift = dict.fromkeys(REFERENCES, 0.0) | _offsets(beside, CLOSE if ordered else 0.72)
+    shift = dict.fromkeys(REFERENCES, 0.0) | _offsets(beside, CLOSE * min(1, len(cases) / 6) if ordered else 0.72)
     seen = False
     for arm in claim.arms:
         found = [(x + shift[arm], estimate(claim, scores, arm, case)) for x, case in enumerate(cases)]
