@@ -141,15 +141,23 @@ def carried_worlds(
     w: World, rng: np.random.Generator, num: int, carry: float, *, common: bool
 ) -> tuple[Int[np.ndarray, "W N"], Int[np.ndarray, "W N"]]:
     """Worlds of both lotteries; with common random numbers all that is random is shared, and only effects differ."""
-    shape, worlds = (num, len(w.first)), []
-    for probabilities in (w.first, w.second):
-        if not worlds or not common:
-            own = (rng.random(shape) >= carry) | w.decided
-            own[:, 0] = True
-            drawn = rng.random(shape)
-            source = np.maximum.accumulate(np.where(own, np.arange(shape[1]), 0), axis=1)
-        worlds.append(np.take_along_axis(drawn < probabilities, source, 1).astype(int))
+    one = _chance(w, rng, num, carry)
+    other = one if common else _chance(w, rng, num, carry)
+    worlds = [
+        np.take_along_axis(drawn < probabilities, source, 1).astype(int)
+        for probabilities, (drawn, source) in ((w.first, one), (w.second, other))
+    ]
     return worlds[0], worlds[1]
+
+
+def _chance(
+    w: World, rng: np.random.Generator, num: int, carry: float
+) -> tuple[Float[np.ndarray, "W N"], Int[np.ndarray, "W N"]]:
+    """Uniform draws, and the bit that each bit is a copy of, itself where it has its own."""
+    shape = num, len(w.first)
+    own = (rng.random(shape) >= carry) | w.decided
+    own[:, 0] = True
+    return rng.random(shape), np.maximum.accumulate(np.where(own, np.arange(shape[1]), 0), axis=1)
 
 
 def sampled_gap(w: World, rng: np.random.Generator, num: int, carry: float, *, common: bool) -> float:
