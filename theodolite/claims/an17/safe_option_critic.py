@@ -227,7 +227,11 @@ ITEM = Item(
     summary="Options are penalised for the squared error of their predictions, so that they keep away from what "
     "surprises them. As released the penalty acts on the first action only; charged to the critics it acts everywhere.",
     equation="J = E[Q(s0,ω0) - ψ E[δ²|s0,ω0]]",
-    how_to=("theodolite run safe_option_critic", "theodolite run safe_option_critic --seeds 50"),
+    how_to=(
+        "theodolite run safe_option_critic",
+        "theodolite run safe_option_critic --seeds 50",
+        "theodolite train a2oc --env CartPole-v1 --psi 0.1",
+    ),
     notes=(
         "Standard deviations are of the return of one learned agent, in closed form, starts included; the paper's are "
         "over runs and episodes.",
