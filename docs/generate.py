@@ -182,7 +182,7 @@ def draw() -> None:
     from theodolite.core.files import write_text
 
     file, digest, claim = picture_source()
-    figure = figures.of_claims([claim], scores.read(file))
+    figure = figures.of_claims([claim], scores.read(file).judged(read_json(file.parent / "verdict.json")))
     figures.save(figure, PICTURE.with_suffix(""))
     PICTURE.with_suffix(".png").unlink()  # one file is enough for a page
     drawn = PICTURE.read_text(encoding="utf-8")

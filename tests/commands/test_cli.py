@@ -58,6 +58,10 @@ def test_import_costs_nothing_and_every_public_name_is_found():
     [
         ("trian ppo", "verb 'trian' is unknown. Did you mean train?"),
         ("train ppoo --env CartPole-v1", "method 'ppoo' is unknown. Did you mean ppo"),
+        ("train safe_option_critic --env CartPole-v1", "has another name here. Options are learned by a2oc"),
+        ("train option_critic", "theodolite train a2oc --env CartPole-v1 --psi 0.1"),
+        ("train a2oc --detach False", "takes no value. Write --detach to turn it on, --no-detach to turn it off."),
+        ("train gail --learner ppo --learner.squash=no", "--learner.no-squash to turn it off."),
         ("train ppo --env CartPole-v7", "environment 'CartPole-v7' is unknown. Did you mean CartPole-v"),
         ("train ppo --env nowhere_at_all:X-v0", "module 'nowhere_at_all' was not found"),
         ("train ppo --learning-rat 1", "no flag --learning-rat. Did you mean --learning-rate?"),

@@ -4,6 +4,7 @@ from dataclasses import replace
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.font_manager import findfont, get_font
 
 from theodolite.core import figures, judge
 from theodolite.core.claim import Claim, at_least, better, row
@@ -51,6 +52,28 @@ def test_what_is_drawn_is_what_was_judged():
     assert 0.3 in drawn  # the paper's number
     assert 0.9 in drawn  # the bar
     assert [t.get_text() for t in pole.get_xticklabels()] == ["1", "10"]
+
+
+@pytest.mark.parametrize("word", judge.BADGES)
+def test_a_claim_stands_behind_its_verdict_in_signs_that_the_font_has(word):
+    judged = made().judged({"claims": [{"id": CLAIM.id, "verdict": word}]})
+    (legend,) = figures.of_claims([CLAIM], judged).subfigs[0].legends
+    title = legend.get_title().get_text()
+    assert title.startswith(f"{judge.BADGES[word]} {word.upper()}  A claim")
+    font = get_font(findfont("DejaVu Sans"))
+    assert all(font.get_char_index(ord(letter)) for letter in title.replace("\n", ""))
+    assert judged.sorted().verdicts == judged.verdicts
+    assert figures.titled(CLAIM, made()) == CLAIM.text  # nothing was judged
+
+
+def test_marks_stay_at_their_number_and_stand_apart_where_levels_are_words():
+    words = tuple(f"Pole/{level}" for level in ("few", "many"))
+    for cases, widest in ((("Pole/1", "Pole/10"), figures.CLOSE / 6), (words, 0.36)):
+        figure = figures.of_claims([replace(CLAIM, paper_values={})], made(cases))
+        drawn = [line.get_xdata() for line in figure.subfigs[0].axes[0].lines if len(line.get_xdata()) == 2]
+        offsets = {round(float(x[0]), 9) for x in drawn if x[1] == x[0] + 1}
+        assert {-max(offsets), 0.0, max(offsets)} == offsets  # the frames stay in the middle, the two arms beside it
+        assert widest / 3 < max(offsets) <= widest
 
 
 def test_a_claim_whose_cases_did_not_run_is_left_out():

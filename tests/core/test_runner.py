@@ -269,6 +269,11 @@ def test_rejudging_writes_what_todays_claims_say_and_keeps_scores_and_provenance
     assert results.verify(tmp_path / "results", lambda name: text) == []
     assert after["claims"][0].pop("text") == "Put better." != before["claims"][0].pop("text")
     assert after == before and (folder / "scores.jsonl.gz").read_bytes() == kept
+    assert (folder / "figure.svg").read_bytes() != (finished.folder / "figure.svg").read_bytes()  # it says the claim
+    assert results.rejudge(tmp_path / "results", lambda name: ITEM) != []
+    assert (folder / "figure.svg").read_bytes() == (finished.folder / "figure.svg").read_bytes()
+    assert not (folder / "figure.png").exists()
+    results.rejudge(tmp_path / "results", lambda name: text)
     assert results.rejudge(tmp_path / "results", lambda name: text) == []
     (folder / "scores.jsonl.gz").write_bytes(scores.compressed(scores.Scores(())))
     whole = (folder / "verdict.json").read_bytes()

@@ -57,6 +57,15 @@ def test_rules_do_what_they_say(drawn):
         assert fu.choose(c, seen, "greatest estimate")[b] == (worth[b].argmax() if len(good) else fu.NOTHING)
         careful = 1 - works[b].max() <= (1 + 0.2) / 11 / 2
         assert fu.choose(c, seen, "margin")[b] == (works[b].argmax() if careful else fu.NOTHING)
+    regrets = fu.worst_regret(c, seen)
+    for b in range(20):
+        slow = np.zeros(8)
+        for shift in np.linspace(-1, 1, 9):
+            gains = [*(fu.success(seen[b] + shift) * 11 - 10), -0.2]
+            slow = np.maximum(slow, max(gains) - np.array(gains))
+        np.testing.assert_allclose(regrets[b], slow, atol=1e-9)
+        least = int(np.argmin(slow[::-1]))  # deploying nothing wins ties
+        assert fu.choose(c, seen, "minimax regret")[b] == (fu.NOTHING if least == 0 else slow[:-1].argmin())
     endures = fu.robustness(c, seen)
     for b, i in [(0, 3), (1, 6), (2, 1)]:
         if 0 < endures[b, i] < 19:
@@ -80,6 +89,24 @@ def test_without_error_the_greatest_estimate_is_the_best_rule_and_bayes_agrees()
     results = {rule: fu.outcome(c, true, fu.choose(c, seen, rule))[0] for rule in fu.RULES}
     assert max(results.values()) == pytest.approx(results["greatest estimate"])
     assert results["Bayesian"] == pytest.approx(results["greatest estimate"], abs=1e-6)
+
+
+def test_caution_breaks_even_where_both_pay_alike_and_never_without_error():
+    c = fu.Uncertainty(noise=2.0)
+    true, seen = fu.draw(np.random.default_rng(3), c, 1_000)
+
+    def gain(cost, rule):
+        at = replace(c, cost=cost)
+        return fu.outcome(at, true, fu.choose(at, seen, rule))[0] - fu.outcome(
+            at, true, fu.choose(at, seen, "greatest estimate"))[0]  # fmt: skip
+
+    for rule in ("fewest assumptions", "margin"):
+        cost = fu.break_even(3, c, rule, num=1_000)
+        assert 1 < cost < 100
+        assert gain(cost * 1.01, rule) > 0
+        assert all(gain(lower, rule) <= 1e-12 for lower in np.geomspace(1, cost * 0.99, 8))
+        assert fu.break_even(3, replace(c, waiting=0.02), rule, num=1_000) > cost  # waiting has a price
+        assert fu.break_even(3, replace(c, noise=0.0), rule, num=1_000) == np.inf
 
 
 def test_bayes_is_best_when_it_knows_how_one_errs():

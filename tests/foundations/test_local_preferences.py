@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 
 from theodolite.core.errors import UserError
 from theodolite.foundations import local_preferences as local
@@ -60,6 +60,57 @@ def test_as_many_worlds_as_are_said_to_be_needed_give_that_accuracy(rng):
         num = int(local.worlds_needed(w, rng, common=common, num=20_000) / 2)
         sums = local.sampled_differences(w, rng, num * 1_000, common=common).reshape(1_000, num).sum(1)
         assert np.mean(np.sign(sums) == np.sign(local.local_gap(w))) == pytest.approx(0.95, abs=0.025)
+
+
+def chances(w, probabilities, bits, carry):
+    """Probability of each world, bit by bit along the chain."""
+    found = np.ones(len(bits))
+    for i in range(bits.shape[1]):
+        own = np.where(bits[:, i], probabilities[i], 1 - probabilities[i])
+        copied = carry * (bits[:, i] == bits[:, i - 1]) + (1 - carry) * own
+        found *= own if i == 0 or w.decided[i] else copied
+    return found
+
+
+@pytest.mark.parametrize("carry", [0.0, 0.3, 0.9, 1.0])
+def test_gaps_where_effects_carry_on_are_those_of_all_worlds(rng, carry):
+    bits = (np.arange(2**8)[:, None] >> np.arange(8)) & 1
+    for _ in range(5):
+        w = local.world(rng, 8, proposals=1)
+        each = [chances(w, p, bits, carry) for p in (w.first, w.second)]
+        for factors in (None, w.touched, ~w.touched):
+            values = local.utility(w, bits, factors)
+            assert local.gap(w, carry, factors) == pytest.approx((each[0] - each[1]) @ values, abs=1e-9)
+        if carry == 0:
+            assert local.gap(w) == pytest.approx(local.local_gap(w), abs=1e-9)
+            assert local.gap(w, factors=~w.touched) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("common", [False, True])
+def test_worlds_are_drawn_from_their_chains_and_common_ones_share_what_is_not_reached(rng, common):
+    w = local.world(rng, 5, decided=1)
+    first, second = local.carried_worlds(w, rng, 40_000, 0.6, common=common)
+    bits = (np.arange(32)[:, None] >> np.arange(5)) & 1
+    for drawn, p in ((first, w.first), (second, w.second)):
+        counted = np.bincount(drawn @ (1 << np.arange(5)), minlength=32)
+        assert stats.chisquare(counted, 40_000 * chances(w, p, bits, 0.6)).pvalue > 1e-3
+    before = slice(0, int(np.flatnonzero(w.decided)[0]))
+    assert np.array_equal(first[:, before], second[:, before]) == (common or before.stop == 0)
+    assert local.sampled_gap(w, rng, 40_000, 0.6, common=common) == pytest.approx(local.gap(w, 0.6), abs=0.05)
+
+
+def test_regret_is_the_loss_in_coins():
+    gaps = np.array([1.0, -3.0, 2.0])
+    assert local.regret(gaps, gaps) == 0
+    assert local.regret(gaps, np.zeros(3)) == 1
+    assert local.regret(gaps, np.array([1.0, 1.0, 0.0])) == pytest.approx((3 + 1) / 3)
+
+
+def test_an_elicitation_that_ends_in_a_tie_is_a_toss(rng):
+    elicited, _ = local.elicited_choices(rng, 1.0, 30.0, 1.0, 20_000)
+    ties = elicited == 0.5
+    assert 0.02 < ties.mean() < 0.12
+    assert set(np.unique(elicited)) == {0.0, 0.5, 1.0}
 
 
 def test_exact_comparisons_elicit_and_noisy_ones_do_not(rng):

@@ -84,12 +84,43 @@ def test_evolution_sinks_without_reputation_and_follows_it_with():
 
 def test_norms_settle_under_a_half_and_rise_to_it_from_below():
     c = ug.Population(size=200, generations=200)
-    found, same = ug.evolve(np.random.default_rng(0), c, np.zeros(6), np.full(6, 5.0), norm=True)
+    found, same = ug.evolve(np.random.default_rng(0), c, np.zeros(6), np.full(6, 5.0), play="norm")
     np.testing.assert_array_equal(found, same)
     assert 0.3 < found.mean() < 0.5
     low = ug.Population(size=200, generations=200, initial=0.05)
-    risen = ug.evolve(np.random.default_rng(0), low, np.zeros(4), np.full(4, 5.0), norm=True)[0]
+    risen = ug.evolve(np.random.default_rng(0), low, np.zeros(4), np.full(4, 5.0), play="norm")[0]
     assert np.all((risen > 0.2) & (risen < 0.5))
+
+
+def test_who_mirrors_earns_the_same_at_every_level():
+    """Two who accept all and offer what they were last offered, over many rounds with alternating roles."""
+    rng = np.random.default_rng(0)
+    for levels in rng.random((5, 2)):
+        earned, rounds = np.zeros(2), 40
+        for begins in (0, 1):
+            offer = levels[begins]
+            for turn in range(rounds):
+                proposer = (begins + turn) % 2
+                earned[proposer] += 1 - offer
+                earned[1 - proposer] += offer
+        found = ug.mirrored(levels, levels[::-1])
+        np.testing.assert_allclose(earned / rounds, found)  # two matches, a pair of rounds being the unit
+        np.testing.assert_allclose(found, 1.0)
+
+
+def test_without_rejection_nothing_lifts_an_offer():
+    low = ug.Population(size=200, generations=200, initial=0.05)
+    plays = {play: ug.evolve(np.random.default_rng(0), low, np.zeros(4), np.full(4, 5.0), play=play)
+             for play in ("norm", "accept all", "mirror")}  # fmt: skip
+    assert np.all(plays["norm"][0] > 0.2)
+    assert np.all(plays["accept all"][0] < 0.05)
+    assert np.all(plays["mirror"][0] < 0.2)
+    assert np.all(plays["mirror"][1] == 0)
+    wide = ug.Population(size=200, generations=200)
+    sinks, stays = (ug.evolve(np.random.default_rng(0), wide, np.zeros(60), np.full(60, 5.0), play=play)[0].mean()
+                    for play in ("accept all", "mirror"))  # fmt: skip
+    assert sinks < 0.15
+    assert stays == pytest.approx(0.5, abs=0.1)  # on average: each population drifts somewhere
 
 
 def test_a_myopic_responder_takes_anything_and_an_exact_learner_finds_it():

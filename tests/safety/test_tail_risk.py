@@ -37,8 +37,19 @@ def test_plans_are_the_best_of_all_plans(g):
     for alpha in (0.02, 0.1, 0.4, 1.0):
         best = max(tail.tail_mean(g, plan, alpha) for plan in PLANS[g])
         found = tail.tail_mean(g, tail.tail_averse(g, alpha), alpha)
-        assert found == pytest.approx(best, abs=1e-2)
-    assert tail.expected(g, tail.tail_averse(g, 1.0)) == pytest.approx(max(means), abs=1e-2)
+        assert found == pytest.approx(best, abs=1e-9)
+    assert tail.expected(g, tail.tail_averse(g, 1.0)) == pytest.approx(max(means), abs=1e-9)
+
+
+@pytest.mark.parametrize("coarse", [2, 7, 201])
+def test_values_passed_over_hold_no_better_plan(coarse):
+    """Against every possible return as η, in worlds of 40 steps."""
+    rng = np.random.default_rng(0)
+    for outcome in (-1.0, -20.0, 5.0):
+        g = tail.Gamble(40, float(10 ** rng.uniform(-3, -1)), outcome, safe=float(rng.uniform(0.5, 0.95)))
+        eta = tail._possible(g)
+        best = (eta - tail._shortfall(g, eta)[0] / 0.05).max()
+        assert tail.tail_mean(g, tail.tail_averse(g, 0.05, coarse), 0.05) == pytest.approx(best, abs=1e-9)
 
 
 @pytest.mark.parametrize("psi", [0.0, 0.01, 0.1, 1.0])

@@ -193,6 +193,12 @@ METHODS: dict[str, Method] = {
 LEARNERS = ("trpo", "ppo", "sac")
 """What can stand in for a learner: methods whose policy has a density, which learned rewards are weighed against."""
 _UNFIT = "plays its best action, with options or exploration beside it"
+ELSEWHERE = dict.fromkeys(
+    ("safe_option_critic", "option_critic"),
+    "Options are learned by a2oc, averse to surprise with --psi: theodolite train a2oc --env CartPole-v1 --psi 0.1. "
+    "The tabular versions have no command; theodolite run safe_option_critic reruns what is claimed of them.",
+)
+"""Items whose method has another name here, and what to do."""
 
 
 def find(name: str) -> Method:
@@ -201,6 +207,8 @@ def find(name: str) -> Method:
     Raises:
         UserError: nothing has the name.
     """
+    if name in ELSEWHERE:
+        raise UserError(f"method {name!r} has another name here. {ELSEWHERE[name]}")
     if name not in METHODS:
         raise unknown("method", name, METHODS, f"The methods are {', '.join(METHODS)}.")
     return METHODS[name]

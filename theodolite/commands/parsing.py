@@ -55,6 +55,7 @@ def parse(cls: type[T], argv: list[str], command: str) -> T:
 def parse_flags(flags: list[Flag], argv: list[str], command: str, about: str) -> dict[str, Any]:
     """The values of flags, by field."""
     _check_names(flags, argv, command)
+    _check_switches(flags, argv)
     rows = []
     for flag in flags:
         kind = Annotated[flag.kind, tyro.conf.arg(name=flag.spelling, help=flag.help, metavar=_metavar(flag))]
@@ -92,6 +93,16 @@ def _check_names(flags: list[Flag], argv: list[str], command: str) -> None:
                 f"theodolite {command} has no flag {word.split('=')[0]}.{nearest(name, known - {'--help'})} "
                 f"theodolite {command} --help lists all."
             )
+
+
+def _check_switches(flags: list[Flag], argv: list[str]) -> None:
+    """Refuse a value after a flag that is there or not."""
+    switches = {f"--{flag.spelling}": _negated(flag.spelling) for flag in flags if flag.kind is bool}
+    for word, following in zip(argv, [*argv, ""][1:], strict=True):
+        name, equals, value = word.partition("=")
+        off, said = switches.get(name.replace("_", "-")), value if equals else following
+        if off and said.casefold() in ("true", "false", "yes", "no", "on", "off"):
+            raise UserError(f"{name} {said}: {name} takes no value. Write {name} to turn it on, {off} to turn it off.")
 
 
 def _negated(spelling: str) -> str:

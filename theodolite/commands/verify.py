@@ -15,7 +15,7 @@ class Flags:
     results: str = str(RESULTS)
     """Folder of published results."""
     rejudge: bool = False
-    """Write the verdicts that differ anew, after a change of a claim's text or of the judge; scores stay."""
+    """Write verdicts and figures anew, after a change of a claim's text or of the judge; scores stay."""
 
 
 def main(argv: list[str]) -> int:

@@ -2,9 +2,10 @@
 
 Colours are told apart by colour-blind readers, and arms also by marker, and an arm looks the same in every row; names
 stand in a line above the panels or beside the curves, never in a box over the data; the source's own numbers are hollow
-diamonds. Matplotlib's object interface only, so nothing is global.
+diamonds. Judged claims are titles behind their verdict, since what they say may be wrong. Matplotlib's object interface
+only, so nothing is global.
 
-    figure(scores)  =  of_claims(claims, scores)         what `run` draws unless an item draws something of its own
+    of_item(item, scores)  =  of_claims(claims, scores)  what `run` draws unless an item draws something of its own
     dots(axes, ...), curves(axes, ...), name_arms(...)   the parts, for an item's own figure, inside `with style():`
 """
 
@@ -30,9 +31,9 @@ from matplotlib.ticker import EngFormatter
 from PIL import Image
 
 from theodolite.core import stats
-from theodolite.core.claim import Claim
+from theodolite.core.claim import Claim, Item
 from theodolite.core.files import write_bytes
-from theodolite.core.judge import estimate
+from theodolite.core.judge import BADGES, estimate
 from theodolite.core.scores import Scores, natural
 
 INK, FAINT, GRID, BACKGROUND = "#1f262e", "#5d6873", "#e4e8eb", "#ffffff"
@@ -42,6 +43,8 @@ REFERENCES = {"random": "#8b959e", "expert": "#2b333b"}
 MARKERS = ("o", "s", "^", "v", "P", "X", "h", "p")  # no diamonds: those are the source's
 WIDTH = 8.4
 """Inches: one column of a page."""
+CLOSE = 0.2
+"""Share of the gap between two numbers over which the arms of one number are spread, less where gaps are wide."""
 SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK,
     "axes.titlesize": 9.5, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 7,
@@ -116,6 +119,17 @@ def panel_grid(
     return figure, axes[: len(titles)]
 
 
+def of_item(item: Item, scores: Scores) -> Figure:
+    """What the item draws of its scores, or every claim in the common way."""
+    return item.figure(scores) if item.figure else of_claims(item.claims, scores)
+
+
+def titled(claim: Claim, scores: Scores) -> str:
+    """The claim behind its verdict, as `theodolite run` prints it; the claim alone where nothing was judged."""
+    verdict = scores.verdicts.get(claim.id)
+    return f"{BADGES[verdict]} {verdict.upper()}  {claim.text}" if verdict else claim.text
+
+
 @style()
 def of_claims(claims: Sequence[Claim], scores: Scores) -> Figure:
     """One row of panels per claim: estimates with their intervals, the source's numbers, the bars."""
@@ -160,7 +174,7 @@ def _claim_row(part: Any, claim: Claim, scores: Scores, look: dict[str, Look]) -
         spare.remove()
     unit = claim.unit or claim.metric
     (grid[0, 0].set_ylabel if levels else grid[-1, 0].set_xlabel)(unit)
-    _heading(part, claim, look, names=levels)
+    _heading(part, claim, titled(claim, scores), look if levels else {})
     if levels and claim.level:
         for axes in list(grid.flat)[: len(panels)]:
             axes.set_xlabel(claim.level)
@@ -176,6 +190,14 @@ def _comparable(claim: Claim, scores: Scores, panels: dict[str, list[str]]) -> b
     return max(spans) <= 4 * min(spans)
 
 
+def _is_number(level: str) -> bool:
+    try:
+        float(level)
+    except ValueError:
+        return False
+    return True
+
+
 def _offsets(arms: Sequence[str], width: float) -> dict[str, float]:
     middle = (len(arms) - 1) / 2
     return {arm: (i - middle) * width / max(1, len(arms)) for i, arm in enumerate(arms)}
@@ -185,10 +207,13 @@ def _offsets(arms: Sequence[str], width: float) -> dict[str, float]:
 def dots(axes: Axes, claim: Claim, scores: Scores, cases: Sequence[str], look: dict[str, Look] | None = None) -> None:
     """Estimates over the levels of one panel, arms side by side, with 95% intervals and the source's numbers.
 
-    Arms that frame the others, `random` and `expert`, are dashes across each level.
+    Where levels are numbers arms stand almost above each other and lines join them: a mark must not seem to be of
+    another level. Arms that frame the others, `random` and `expert`, are dashes across each level.
     """
     look = look or looks(claim.arms)
-    shift = dict.fromkeys(REFERENCES, 0.0) | _offsets([a for a in claim.arms if a not in REFERENCES], 0.72)
+    ordered = len(cases) > 1 and all(_is_number(case.partition("/")[2]) for case in cases)
+    beside = [arm for arm in claim.arms if arm not in REFERENCES]
+    shift = dict.fromkeys(REFERENCES, 0.0) | _offsets(beside, CLOSE * min(1, len(cases) / 6) if ordered else 0.72)
     seen = False
     for arm in claim.arms:
         found = [(x + shift[arm], estimate(claim, scores, arm, case)) for x, case in enumerate(cases)]
@@ -199,7 +224,7 @@ def dots(axes: Axes, claim: Claim, scores: Scores, cases: Sequence[str], look: d
         x, middle, low, high = points.T
         colour, marker = look[arm]
         dash = marker == "_"
-        axes.plot(x, middle, color=colour, linewidth=0.9, alpha=0.3, zorder=2)
+        axes.plot(x, middle, color=colour, linewidth=0.9, alpha=0.55 if ordered else 0.3, zorder=2)
         axes.vlines(x, low, high, color=colour, linewidth=1.6, zorder=3)
         axes.plot(x, middle, marker, color=colour, markersize=18 if dash else 5.5, markeredgewidth=1.6 * dash, zorder=4)
         source = [] if dash else [(x + shift[arm], claim.paper_values.get((arm, case))) for x, case in enumerate(cases)]
@@ -289,9 +314,9 @@ def _spread(heights: dict[str, float], gap: float, bottom: float, top: float) ->
     return dict(zip(names, places.tolist(), strict=True))
 
 
-def _heading(part: Any, claim: Claim, look: dict[str, Look], names: bool) -> None:
-    """The claim, and under it what every mark of its row means."""
-    marks = [_mark(arm, *look[arm]) for arm in claim.arms] if names else []
+def _heading(part: Any, claim: Claim, title: str, look: dict[str, Look]) -> None:
+    """The claim, and under it what every mark of its row means; without looks, arms are named elsewhere."""
+    marks = [_mark(arm, *look[arm]) for arm in claim.arms if look]
     marks.append(
         Line2D([], [], color=INK, linewidth=0, marker="|", markersize=9, markeredgewidth=1.6, label="95% interval")
     )
@@ -301,7 +326,7 @@ def _heading(part: Any, claim: Claim, look: dict[str, Look], names: bool) -> Non
         marks.append(Line2D([], [], color=FAINT, linewidth=0.9, linestyle=(0, (4, 3)), label="margin"))
     lines = -(-sum(len(str(mark.get_label())) + 7 for mark in marks) // 125)  # as many as a row of the page takes
     part.legend(
-        handles=marks, title=textwrap.fill(claim.text, 108), loc="outside upper left", ncols=-(-len(marks) // lines),
+        handles=marks, title=textwrap.fill(title, 108), loc="outside upper left", ncols=-(-len(marks) // lines),
         alignment="left", frameon=False, fontsize=8.5, title_fontsize=10, labelcolor=FAINT, handlelength=1.3,
         handletextpad=0.4, columnspacing=1.4, borderaxespad=0.0, borderpad=0.5,
     )  # fmt: skip

@@ -18,6 +18,10 @@ from theodolite.core import stats
 from theodolite.core.claim import STATISTIC_WORDS, Claim, Expectation, Item, Number, Size
 from theodolite.core.scores import Scores, natural, plain
 
+BADGES = {
+    "supported": "✓", "refuted": "✗", "partly": "◐", "undecided": "?", "not run": "–", "not judged": "–",
+}  # fmt: skip
+"""A sign beside each verdict, so that colour is not alone in telling them apart."""
 FEWEST_SEEDS = 3
 """With fewer in any case, a claim about a random outcome is left undecided."""
 Cells = dict[tuple[str, str], dict[int, float]]

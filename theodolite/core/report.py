@@ -13,13 +13,9 @@ from typing import Any
 
 from theodolite.core.claim import STATISTIC_WORDS, Item, Number
 from theodolite.core.files import write_text
-from theodolite.core.judge import Json
+from theodolite.core.judge import BADGES, Json
 from theodolite.core.scores import Scores
 
-BADGES = {
-    "supported": "✓", "refuted": "✗", "partly": "◐", "undecided": "?", "not run": "–", "not judged": "–",
-}  # fmt: skip
-"""A sign beside each verdict, so that colour is not alone in telling them apart."""
 COMMENT = re.compile(r"<!--.*?-->", re.S)
 ACTIVE = re.compile(r"<\?.*?\?>|<!.*?>|<metadata>.*?</metadata>|<(script|foreignObject)\b.*?</\1\s*>", re.S)
 

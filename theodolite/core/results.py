@@ -204,18 +204,32 @@ def each(results_root: Path, look: Callable[[Path], list[str]]) -> list[str]:
 def rejudge(results_root: Path, load: Callable[[str], Item]) -> list[str]:
     """Give every published folder the verdict that its scores have today, after a change of a claim or of the judge.
 
-    Scores and provenance stay; returns what changed. Folders whose scores are not the judged ones are left alone.
+    Scores and provenance stay, the figure, which says the verdict, is drawn anew; returns what changed. Folders whose
+    scores are not the judged ones are left alone.
     """
+    judged: dict[Path, tuple[Item, Scores]] = {}
 
     def renew(folder: Path) -> list[str]:
         changed = list(differences(folder, load))
         old, found = read_json(folder / "verdict.json"), score_files.read(folder / "scores.jsonl.gz")
         if found.digest() == old.get("scores_sha256") and not _misplaced(old, folder):
-            new = judge(_loaded(folder, load), found, old["size"])
+            item = _loaded(folder, load)
+            new = judge(item, found, old["size"])
             write_text(folder / "verdict.json", written({**new, **{k: v for k, v in old.items() if k not in new}}))
+            judged[folder] = item, found.sorted().judged(new)
         return changed
 
-    return each(results_root, renew)
+    changed = each(results_root, renew)
+    for folder in sorted(judged):  # one after the other: Matplotlib's settings are the process's
+        _redraw(folder, *judged[folder])
+    return changed
+
+
+def _redraw(folder: Path, item: Item, scores: Scores) -> None:
+    from theodolite.core import figures  # matplotlib loads slowly
+
+    figures.save(figures.of_item(item, scores), folder / "figure")
+    (folder / "figure.png").unlink()  # what is published is the drawing alone
 
 
 def differences(folder: Path, load: Callable[[str], Item]) -> Iterator[str]:

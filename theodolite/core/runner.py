@@ -85,7 +85,7 @@ def finish(item: Item, folder: Path) -> Outcome:
     verdict = {**judge(item, scores, manifest["size"]), **results.provenance(manifest)}
     write_text(folder / "verdict.json", results.written(verdict))
     if scores.rows:
-        figures.save(item.figure(scores) if item.figure else figures.of_claims(item.claims, scores), folder / "figure")
+        figures.save(figures.of_item(item, scores.judged(verdict)), folder / "figure")
     report.write(folder, item, verdict, scores)
     if item.leave and scores.rows:
         item.leave(folder, manifest["size"])

@@ -12,8 +12,8 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ class Scores:
     """All rows of an item, looked up by metric, arm and case."""
 
     rows: tuple[Row, ...]
+    verdicts: Mapping[str, str] = field(default_factory=dict)
+    """What was decided of each claim, by its id, for figures to say; empty before anything was judged."""
 
     def arms(self, metric: str) -> list[str]:
         """Arms that have the metric, in order of first appearance."""
@@ -80,7 +82,12 @@ class Scores:
     def sorted(self) -> "Scores":
         """The same rows in an order that does not depend on which job ended first."""
         cases = {case: natural(case) for case in {r["case"] for r in self.rows}}
-        return Scores(tuple(sorted(self.rows, key=lambda r: (cases[r["case"]], r["arm"], r["seed"], dumps(r)))))
+        ordered = sorted(self.rows, key=lambda r: (cases[r["case"]], r["arm"], r["seed"], dumps(r)))
+        return replace(self, rows=tuple(ordered))
+
+    def judged(self, verdict: dict[str, Any]) -> "Scores":
+        """The same scores with the verdict that `judge` reached on them."""
+        return replace(self, verdicts={claim["id"]: claim["verdict"] for claim in verdict["claims"]})
 
     def digest(self) -> str:
         """SHA-256 of the sorted rows, whatever the order in which they were written."""

@@ -11,11 +11,14 @@ common to all assumptions.
     greatest estimate    the programme of the highest estimated payoff, if that beats waiting
     fewest assumptions   of the programmes whose estimate beats waiting, the one with the fewest
     margin               the greatest estimate, if it fails at most half as often as would break even
+    minimax regret       the choice whose regret is least at worst, if all log-odds may be wrong by up to 1 together
     info-gap             the programme that stays worthwhile under the largest common loss of log-odds, if that is >= 1
     Bayesian             the greatest posterior expectation, knowing the prior, τ and κ, but not ρ
 
 NumPy; a toy, since the paper has no formal model.
 """
+
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -25,8 +28,10 @@ from theodolite.core.claim import Paper
 from theodolite.core.config import at_least, config, non_negative, probability, require
 
 PAPER = Paper("Robustness to Fundamental Uncertainty in AGI Alignment", "Worley", 2018, arxiv="1807.09836")
-RULES = ("greatest estimate", "fewest assumptions", "margin", "info-gap", "Bayesian")
+RULES = ("greatest estimate", "fewest assumptions", "margin", "minimax regret", "info-gap", "Bayesian")
 NOTHING = -1
+SHIFTS = np.linspace(-1, 1, 9)
+"""Common errors of log-odds that minimax regret reckons with; info-gap asks for endurance as far."""
 MOST = 6
 """Assumptions of the last programme."""
 PRIOR_MEAN, PRIOR_SPREAD = 4.0, 1.5
@@ -107,11 +112,24 @@ def robustness(c: Uncertainty, seen: Float[np.ndarray, "B I J"]) -> Float[np.nda
     return np.where(payoff(c, success(seen)) >= -c.waiting * c.cost, low, -1.0)
 
 
+def worst_regret(c: Uncertainty, seen: Float[np.ndarray, "B I J"]) -> Float[np.ndarray, "B K"]:
+    """The most by which each programme, and last deploying nothing, falls short of the best if log-odds are shifted."""
+    worst = np.zeros((len(seen), seen.shape[1] + 1))
+    for shift in SHIFTS:
+        worth = payoff(c, success(seen + shift)) + c.waiting * c.cost
+        worth = np.concatenate([worth, np.zeros((len(seen), 1))], axis=1)
+        worst = np.maximum(worst, worth.max(-1, keepdims=True) - worth)
+    return worst
+
+
 def choose(c: Uncertainty, seen: Float[np.ndarray, "B I J"], rule: str) -> Int[np.ndarray, " B"]:
     """The programme that a rule deploys, or `NOTHING`."""
     if rule == "info-gap":
         endures = robustness(c, seen)
         return np.where(endures.max(-1) >= 1, endures.argmax(-1), NOTHING)
+    if rule == "minimax regret":
+        regrets = worst_regret(c, seen)
+        return np.where(regrets[:, :-1].min(-1) < regrets[:, -1], regrets[:, :-1].argmin(-1), NOTHING)
     works = posterior_success(c, seen) if rule == "Bayesian" else success(seen)
     worth = payoff(c, works) + c.waiting * c.cost
     if rule == "fewest assumptions":
@@ -133,3 +151,28 @@ def outcome(
     gained = np.where(deployed, payoff(c, works), -c.waiting * c.cost)
     disasters = np.where(deployed, 1 - works, c.waiting)
     return float(gained.mean()), float(disasters.mean()), float(deployed.mean())
+
+
+def break_even(
+    seed: int, c: Uncertainty, rule: str = "fewest assumptions", num: int = 20_000, most: float = 1_000.0
+) -> float:
+    """C*(τ, z): the least cost of failure at which a rule pays more than the greatest estimate, on the same draws.
+
+    First on a grid of 25 costs from 1 to `most`, equal steps in the logarithm, then by bisection; infinite if nowhere.
+    """
+    true, seen = draw(np.random.default_rng(seed), c, num)  # the same at every cost
+
+    def gain(log_cost: float) -> float:
+        at = replace(c, cost=float(np.exp(log_cost)))
+        ours, theirs = (outcome(at, true, choose(at, seen, r))[0] for r in (rule, "greatest estimate"))
+        return ours - theirs
+
+    grid = np.linspace(0, np.log(most), 25)
+    pays = [i for i, log_cost in enumerate(grid) if gain(log_cost) > 1e-12]
+    if not pays:
+        return float("inf")
+    low, high = grid[max(0, pays[0] - 1)], grid[pays[0]]
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (low, middle) if gain(middle) > 1e-12 else (middle, high)
+    return float(np.exp(high))

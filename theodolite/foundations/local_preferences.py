@@ -11,6 +11,9 @@ bits each; a decision sets the probabilities of k bits. Choosers, and what they 
     elicit      von Neumann and Morgenstern's utility by noisy comparisons with mixtures of the best and worst world
     direct      one noisy comparison of the lotteries themselves
 
+What a chooser loses against full maximisation (`regret`) is asked where bits are independent and where effects carry
+on: bit i is a copy of bit i-1 with probability c, unless the decision sets it (`gap`, exact at any size).
+
 Also here: the newsletter's larger worry, that a fixed utility predicts preferences which never change, as two filters
 that predict the choices of somebody whose weights drift (`log_likelihoods`).
 
@@ -103,6 +106,75 @@ def local_gap(w: World) -> float:
     return total
 
 
+def gap(w: World, carry: float = 0.0, factors: Bool[np.ndarray, " M"] | None = None) -> float:
+    """EU(first) - EU(second), or the part of it that some factors make up, where effects carry on along the bits.
+
+    Exact: a bit is its predecessor's copy with probability `carry`, else drawn by its own, so that of two bits the
+    later one depends on the earlier by carry^distance, or not at all if a bit between them is decided.
+    """
+    chosen = np.flatnonzero(np.ones(len(w.tables), bool) if factors is None else factors)
+    order = np.argsort(w.scopes[chosen], axis=1)
+    scopes, values = np.take_along_axis(w.scopes[chosen], order, 1), PATTERNS.T[order]  # [M 3], [M 3 8]
+    links = carry ** np.diff(scopes, axis=1)[..., None]
+    cut = np.cumsum(w.decided)[scopes]
+    links = np.where(np.diff(cut, axis=1)[..., None] > 0, 0.0, links)
+    total = 0.0
+    for probabilities, sign in ((w.first, 1), (w.second, -1)):
+        ones = marginals(w, probabilities, carry)[scopes][..., None]
+        given = ones[:, 1:] + links * (values[:, :-1] - ones[:, :-1])
+        chances = np.concatenate([np.broadcast_to(ones[:, :1], values[:, :1].shape), given], axis=1)
+        joint = np.where(values == 1, chances, 1 - chances).prod(1)
+        total += sign * float((joint * w.tables[chosen]).sum())
+    return total
+
+
+def marginals(w: World, probabilities: Float[np.ndarray, " N"], carry: float) -> Float[np.ndarray, " N"]:
+    """Probability that each bit is one, where a bit that is not decided may be its predecessor's copy."""
+    found, before = np.empty(len(probabilities)), probabilities[0]
+    for i, own in enumerate(probabilities):
+        before = own if i == 0 or w.decided[i] else carry * before + (1 - carry) * own
+        found[i] = before
+    return found
+
+
+def carried_worlds(
+    w: World, rng: np.random.Generator, num: int, carry: float, *, common: bool
+) -> tuple[Int[np.ndarray, "W N"], Int[np.ndarray, "W N"]]:
+    """Worlds of both lotteries; with common random numbers all that is random is shared, and only effects differ."""
+    one = _chance(w, rng, num, carry)
+    other = one if common else _chance(w, rng, num, carry)
+    worlds = [
+        np.take_along_axis(drawn < probabilities, source, 1).astype(int)
+        for probabilities, (drawn, source) in ((w.first, one), (w.second, other))
+    ]
+    return worlds[0], worlds[1]
+
+
+def _chance(
+    w: World, rng: np.random.Generator, num: int, carry: float
+) -> tuple[Float[np.ndarray, "W N"], Int[np.ndarray, "W N"]]:
+    """Uniform draws, and the bit that each bit is a copy of, itself where it has its own."""
+    shape = num, len(w.first)
+    own = (rng.random(shape) >= carry) | w.decided
+    own[:, 0] = True
+    return rng.random(shape), np.maximum.accumulate(np.where(own, np.arange(shape[1]), 0), axis=1)
+
+
+def sampled_gap(w: World, rng: np.random.Generator, num: int, carry: float, *, common: bool) -> float:
+    """The mean difference of utilities over `num` worlds of each lottery."""
+    first, second = carried_worlds(w, rng, num, carry, common=common)
+    return float((utility(w, first) - utility(w, second)).mean())
+
+
+def regret(gaps: Float[np.ndarray, " D"], estimates: Float[np.ndarray, " D"]) -> float:
+    """What choosing by estimates loses of the expected utility that full maximisation gets: 0 none, 1 as by a coin.
+
+    An estimate of zero is a toss.
+    """
+    lost = np.abs(gaps) * (1 - np.sign(gaps) * np.sign(estimates)) / 2
+    return float(lost.sum() / (np.abs(gaps).sum() / 2))
+
+
 def local_evaluations(w: World) -> int:
     """Table entries that `local_gap` reads."""
     return 16 * int(w.touched.sum())
@@ -147,8 +219,8 @@ def worlds_needed(w: World, rng: np.random.Generator, *, common: bool, accuracy:
 
 def elicited_choices(
     rng: np.random.Generator, gap: float, spread: float, noise: float, num: int
-) -> tuple[Bool[np.ndarray, " W"], Bool[np.ndarray, " W"]]:
-    """Whether (elicitation, one direct comparison) finds the better of two lotteries, in `num` trials.
+) -> tuple[Float[np.ndarray, " W"], Float[np.ndarray, " W"]]:
+    """Whether (elicitation, one direct comparison) finds the better of two lotteries, in `num` trials; a tie is half.
 
     The worst and best worlds are `spread` apart; every comparison errs by normal noise on the difference of utilities.
     Elicitation bisects for the mixture that is as good as a lottery until it is narrower than a quarter of the gap.
@@ -160,7 +232,8 @@ def elicited_choices(
         middle = (low + high) / 2
         above = values - middle + noise * rng.normal(size=values.shape) > 0
         low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return low[0] > low[1], gap + noise * rng.normal(size=num) > 0
+    elicited = (1 + np.sign(low[0] - low[1])) / 2
+    return elicited, (gap + noise * rng.normal(size=num) > 0).astype(float)
 
 
 def unfactored_advantage(rng: np.random.Generator, bits: int, decided: int = 3, num: int = 4_000) -> float:

@@ -9,13 +9,14 @@ One unit is divided: the proposer offers x and keeps 1 - x, the responder accept
     evolution             strategies (offer p, least accepted q), fitness exp(s · payoff), local reflecting mutation;
                           with probability w a proposer knows q and offers min(p, q)
     norm                  one number h: offer h, reject less; roles alternate
+    without rejection     the same, but all is accepted: h is what one offers, or offers first and then mirrors
     learning              proposer and responder are Q-learners that remember the last offer and answer
 
 Many parameter points run side by side as the leading axis. NumPy; a toy of the newsletter's claim that fairness would
 arise in the repeated game as tit for tat does in the prisoner's dilemma.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -91,6 +92,8 @@ class Population:
         require(self, step=between(1, LEVELS - 1), initial=probability)
 
 
+Play = Literal["two traits", "norm", "accept all", "mirror"]
+"""Offer and threshold apart; offer what one would accept; accept all; accept all and offer what one was offered."""
 Traits = Int[np.ndarray, "P N"]
 Table = Float[np.ndarray, "P L"]
 
@@ -113,6 +116,15 @@ def payoffs(offers: Table, thresholds: Table, informed: Float[np.ndarray, " P"])
     willing = np.cumsum(offers[:, ::-1], axis=1)[:, ::-1]
     gifts = np.cumsum((offers * x)[:, ::-1], axis=1)[:, ::-1]
     return proposer, (1 - w) * gifts + w * x * willing
+
+
+def mirrored(first: Float[np.ndarray, "..."], second: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """What the first player earns in a round in either role if both accept all and offer what they were last offered.
+
+    The one who begins sets the level of the whole match; each begins half of them.
+    """
+    begins, follows = (1 - first) + first, second + (1 - second)
+    return (begins + follows) / 2
 
 
 def parents(rng: np.random.Generator, fitness: Float[np.ndarray, "P N"]) -> Int[np.ndarray, "P N"]:
@@ -143,25 +155,29 @@ def evolve(
     informed: Float[np.ndarray, " P"],
     selection: Float[np.ndarray, " P"],
     *,
-    norm: bool = False,
+    play: Play = "two traits",
 ) -> tuple[Float[np.ndarray, " P"], Float[np.ndarray, " P"]]:
     """Mean offer and mean threshold over the second half of the generations, for each point (w, s).
 
-    Fitness is exp(s · payoff), the payoff that of a round in either role. `norm` ties the two traits: offer what you
+    Fitness is exp(s · payoff), the payoff that of a round in either role. A norm ties the two traits: offer what you
     would accept.
     """
+    tie = {"two traits": lambda p, q: q, "norm": lambda p, q: p}.get(play, lambda p, q: np.zeros_like(p))
     points, rows = len(informed), np.arange(len(informed))[:, None]
     p, q = np.floor(rng.random((2, points, c.size)) * (c.initial * (LEVELS - 1) + 1)).astype(np.int64)
     sums = np.zeros((2, points))
     for generation in range(c.generations):
-        q = p if norm else q
-        proposer, responder = payoffs(counts(p), counts(q), informed)
-        payoff = proposer[rows, p] + responder[rows, q]
+        q = tie(p, q)
+        if play == "mirror":
+            payoff = mirrored(p / (LEVELS - 1), p.mean(1, keepdims=True) / (LEVELS - 1))  # linear in the other's
+        else:
+            proposer, responder = payoffs(counts(p), counts(q), informed)
+            payoff = proposer[rows, p] + responder[rows, q]
         if generation >= c.generations // 2:
             sums += p.mean(1), q.mean(1)
         chosen = parents(rng, np.exp(selection[:, None] * (payoff - payoff.max(1, keepdims=True))))
         p = mutated(rng, c, p.ravel()[chosen])
-        q = p if norm else mutated(rng, c, q.ravel()[chosen])
+        q = mutated(rng, c, q.ravel()[chosen]) if play == "two traits" else q
     offers, thresholds = sums / (c.generations - c.generations // 2) / (LEVELS - 1)
     return offers, thresholds
 

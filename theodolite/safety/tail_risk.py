@@ -9,7 +9,8 @@ a windfall is an outcome that is good. The agent may see the outcome clipped, as
     tail               max over η of η - E[(η - Z)+]/α    (CVaR, Rockafellar and Uryasev 2000), Z the whole return
 
 While an episode goes on nothing was random, so a plan is a sequence of choices and the safe steps taken so far are all
-there is to remember: backward induction over (step, gambles won) is exact for all three.
+there is to remember: backward induction over (step, gambles won) is exact for all three. The best η is a return that
+is possible; most of them are passed over by a bound.
 """
 
 from typing import NamedTuple
@@ -75,30 +76,55 @@ def controllable(g: Gamble, psi: float) -> Plan:
     return plan
 
 
-def tail_averse(g: Gamble, alpha: float, grid: int = 401) -> Plan:
-    """The plan of greatest CVaR, with η on a grid over the possible returns.
+def tail_averse(g: Gamble, alpha: float, coarse: int = 201) -> Plan:
+    """The plan of greatest CVaR, over every return that is possible as η.
+
+    The least expected shortfall G(η) = min E[(η - Z)+] rises with a slope between 0 and 1, so that of `coarse` values
+    two neighbours bound what lies between them; only where the bound exceeds the best are all values looked at.
 
     Raises:
         UserError: α outside (0, 1].
     """
     if not 0 < alpha <= 1:
         raise UserError(f"alpha = {alpha}: must lie in (0, 1]. It is the share of worst returns that counts.")
-    horizon, won = g.horizon, np.arange(g.horizon + 1)
-    paid = [k * g.gain + (t - k) * g.safe for t in range(horizon + 1) for k in (won[: t + 1],)]
-    ends = np.concatenate([*(x + g.outcome for x in paid[:-1]), paid[-1]])
-    eta = np.unique(np.append(np.linspace(ends.min(), ends.max(), grid), np.quantile(ends, np.linspace(0, 1, grid))))
-    short, choices = np.maximum(eta[:, None] - paid[-1], 0), []
-    for t in range(horizon - 1, -1, -1):
-        safe = short[:, : t + 1]
-        lost = np.maximum(eta[:, None] - paid[t] - g.outcome, 0)
-        gamble = g.p * lost + (1 - g.p) * short[:, 1 : t + 2]
-        choices.append(gamble < safe - 1e-12)
-        short = np.minimum(gamble, safe)
-    best, plan, k = int(np.argmax(eta - short[:, 0] / alpha)), np.zeros(horizon, bool), 0
-    for t, choice in enumerate(reversed(choices)):
-        plan[t] = choice[best, k]
+    eta = _possible(g)
+    some = eta[np.unique(np.linspace(0, len(eta) - 1, coarse).astype(int))]
+    short = _shortfall(g, some)[0]
+    first = int(np.argmax(some - short / alpha))
+    turn = some[1:] - np.diff(
+        short
+    )  # between two values η - G/α is at most what it is here, were G flat and then steep
+    hopeful = np.flatnonzero(turn - short[:-1] / alpha > some[first] - short[first] / alpha)
+    inside = [eta[(eta > some[i]) & (eta < some[i + 1])] for i in hopeful]
+    tried = np.concatenate([some[[first]], *inside])
+    short, choices = _shortfall(g, tried)
+    row, plan, k = int(np.argmax(tried - short / alpha)), np.zeros(g.horizon, bool), 0
+    for t, choice in enumerate(choices):
+        plan[t] = choice[row, k]
         k += int(plan[t])
     return plan
+
+
+def _possible(g: Gamble) -> Float[np.ndarray, " K"]:
+    """Every return that some plan may end with, ascending."""
+    steps, won = np.tril_indices(g.horizon + 1)
+    paid = won * g.gain + (steps - won) * g.safe
+    return np.unique(np.concatenate([paid[steps < g.horizon] + g.outcome, paid[steps == g.horizon]]))
+
+
+def _shortfall(
+    g: Gamble, eta: Float[np.ndarray, " K"]
+) -> tuple[Float[np.ndarray, " K"], list[Bool[np.ndarray, "K T"]]]:
+    """min E[(η - Z)+] over plans, and by step whether to gamble after so many gambles won."""
+    won, choices = np.arange(g.horizon + 1), []
+    short = np.maximum(eta[:, None] - (won * g.gain + (g.horizon - won) * g.safe), 0)
+    for t in range(g.horizon - 1, -1, -1):
+        paid = won[: t + 1] * g.gain + (t - won[: t + 1]) * g.safe
+        gamble = g.p * np.maximum(eta[:, None] - paid - g.outcome, 0) + (1 - g.p) * short[:, 1 : t + 2]
+        safe = short[:, : t + 1]
+        choices.append(gamble < safe - 1e-12)
+        short = np.minimum(gamble, safe)
+    return short[:, 0], choices[::-1]
 
 
 def regret(g: Gamble, plan: Plan) -> float:

@@ -227,7 +227,11 @@ ITEM = Item(
     summary="Options are penalised for the squared error of their predictions, so that they keep away from what "
     "surprises them. As released the penalty acts on the first action only; charged to the critics it acts everywhere.",
     equation="J = E[Q(s0,ω0) - ψ E[δ²|s0,ω0]]",
-    how_to=("theodolite run safe_option_critic", "theodolite run safe_option_critic --seeds 50"),
+    how_to=(
+        "theodolite run safe_option_critic",
+        "theodolite run safe_option_critic --seeds 50",
+        "theodolite train a2oc --env CartPole-v1 --psi 0.1",
+    ),
     notes=(
         "Standard deviations are of the return of one learned agent, in closed form, starts included; the paper's are "
         "over runs and episodes.",
@@ -239,6 +243,9 @@ ITEM = Item(
         "networks learn on a CartPole whose right half pays with noise; then they play, drawing their actions.",
         "What is released for the games penalises all steps and lets the penalty into the critic, whatever its "
         "condition on the start says; as printed it is that of an episode's first step.",
+        "The cap of 20 on a step's penalty, and the values of ψ, were made for the rooms, where the goal pays 50. On "
+        "CartPole, which pays 1 a step, a single penalty may outweigh twenty steps, and both critics end in short "
+        "episodes: a rule out of its scale.",
         "CartPole's velocities are clipped to ±3 and ±3.5 before coding; the authors' range collapses them.",
         "On CartPole the authors' step of 0.1 on ten tilings is a full step of 1, after which the start pair has no "
         "error left: the released penalty is then none.",

@@ -69,16 +69,21 @@ def _learning(part: Any, scores: Scores) -> None:
     figures.curves(left, scores, "hazards", ARMS, MILD, statistic="mean")
     left.set_xlabel("episodes of learning")
     left.set_ylabel("noisy cells per episode")
+    left.set_title("as learning goes on", fontsize=8.5)
+    right.set_title("all of learning, then frozen: means, 95% intervals", fontsize=8.5)
     cases, look = ("while learning", "frozen", "frozen, rougher world"), figures.looks(ARMS)
+    ends = {}
     for i, arm in enumerate((NEUTRAL, CRITICS)):
         columns = [np.array(list(scores.by_seed("mistakes", arm, case).values())) for case in cases]
         found = [stats.bootstrap([c], "mean", np.random.default_rng(0), draws=1_000) for c in columns]
         x = np.arange(len(cases)) + 0.16 * i - 0.08
         right.vlines(x, *np.array([b.interval() for b in found]).T, color=look[arm].colour, linewidth=1.6)
         right.plot(x, [b.estimate for b in found], look[arm].marker, color=look[arm].colour, markersize=5.5)
+        ends[arm] = found[-1].estimate
     right.set_xticks(range(len(cases)), ["while\nlearning", "frozen", "frozen, moves\nslip twice as often"])
     right.set_xlim(-0.5, len(cases) - 0.5)
     right.set_ylim(bottom=0)
+    figures.name_arms(right, ends, look)
 
 
 def _options(part: Any, scores: Scores) -> None:

@@ -18,6 +18,9 @@ INFORMED = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 SELECTIONS = {"strong selection": 10.0, "weak selection": 1.0}
 STARTS = {"from all norms": 1.0, "from norms near 0": 0.05}
 NORM_SELECTIONS = (1, 5, 20)
+NORM, TAKEN, MIRRORED = "norm", "all accepted", "offers mirrored"
+PLAYS: dict[str, ug.Play] = {NORM: "norm", TAKEN: "accept all", MIRRORED: "mirror"}
+"""With rejection below the norm, and twice without."""
 DISCOUNTS = (0.0, 0.5, 0.9, 0.99)
 LENIENCY = {"thresholds start at 0": 0.5, "no threshold at first": 0.0}
 BUDGETS: dict[Size, dict[str, int]] = {
@@ -51,12 +54,15 @@ def reputation(panel: str, seeds: tuple[int, ...], size: int, generations: int) 
 
 
 def norms(start: str, seeds: tuple[int, ...], size: int, generations: int) -> list[Row]:
-    """Where norms settle that are offered and demanded alike."""
+    """Where norms settle that are offered and demanded alike, and offers that nobody rejects."""
     points = [(s, seed) for s in NORM_SELECTIONS for seed in seeds]
     c = ug.Population(size=size, generations=generations, initial=STARTS[start])
     strengths = np.array([float(s) for s, _ in points])
-    found, _ = ug.evolve(np.random.default_rng(51), c, np.zeros(len(points)), strengths, norm=True)
-    return [row("norm", f"{start}/{s}", seed, norm=h) for (s, seed), h in zip(points, found, strict=True)]
+    rows = []
+    for arm, play in PLAYS.items():
+        found, _ = ug.evolve(np.random.default_rng(51), c, np.zeros(len(points)), strengths, play=play)
+        rows += [row(arm, f"{start}/{s}", seed, norm=h) for (s, seed), h in zip(points, found, strict=True)]
+    return rows
 
 
 def repeated(start: str, discount: float, seeds: tuple[int, ...], rounds: int) -> list[Row]:
@@ -77,7 +83,7 @@ def jobs(size: Size, seeds: int | None) -> list[Job]:
         Job("all", "one shot", (0,), one_shot),
         *(Job("evolution", panel, who, partial(reputation, panel, who, b["size"], b["generations"]), cost=20)
           for panel in SELECTIONS),
-        *(Job("norms", start, pairs, partial(norms, start, pairs, b["size"], few), cost=10) for start in STARTS),
+        *(Job("norms", start, pairs, partial(norms, start, pairs, b["size"], few), cost=30) for start in STARTS),
         *(Job("learners", f"{start}/{d:g}", pairs, partial(repeated, start, d, pairs, b["rounds"]), cost=15)
           for start in LENIENCY for d in DISCOUNTS),
     ]  # fmt: skip
@@ -144,13 +150,31 @@ CLAIMS = (
         text="Roles alternate and one offers what one would accept: half and half is where norms settle.",
         source="newsletter",
         metric="norm",
-        arms=("norm",),
+        arms=(NORM,),
         cases=tuple(f"{start}/{s}" for start in STARTS for s in NORM_SELECTIONS),
         scope="toy",
         statistic="mean",
         unit="mean norm",
         level="strength of selection",
-        expect=tuple(close("norm", 0.5, 0.05, cases=(f"{start}/*",)) for start in STARTS),
+        expect=tuple(close(NORM, 0.5, 0.05, cases=(f"{start}/*",)) for start in STARTS),
+    ),
+    Claim(
+        id="rejection-does-the-work",
+        text="Where low offers are rejected norms rise from nothing; where all is accepted they do not, whether offers "
+        "are mirrored or not.",
+        source="newsletter",
+        metric="norm",
+        arms=(NORM, MIRRORED, TAKEN),
+        cases=tuple(f"{start}/{s}" for start in STARTS for s in NORM_SELECTIONS),
+        scope="toy",
+        statistic="mean",
+        unit="mean norm",
+        level="strength of selection",
+        expect=tuple(
+            better(NORM, than=arm, by=0.1, cases=(f"from norms near 0/{s}",))
+            for arm in (MIRRORED, TAKEN)
+            for s in NORM_SELECTIONS
+        ),
     ),
     Claim(
         id="fairness-arises-in-repeated-play",
@@ -199,6 +223,8 @@ ITEM = Item(
     notes=(
         "Neither source has a formal model. Fairness is read as offers between 0.4 and 0.5, mutation is local and "
         "reflected, and everybody meets everybody.",
+        "Mirroring is the literal tit for tat of this game: offer what you were last offered, accept all. It pays the "
+        "same whatever the level, so only mutation moves it; where all is accepted and nothing mirrored, offers sink.",
         "The claim about reputation is the newsletter's fairness under the best known mechanism for it, that of Nowak, "
         "Page and Sigmund; it is not a claim of theirs.",
         "The iterated prisoner's dilemma, to which the newsletter compares, is not rerun.",
