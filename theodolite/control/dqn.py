@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from theodolite.control import heads
+from theodolite.control import exploring, heads
 from theodolite.control.heads import Head, Target
 from theodolite.core import nets, optim, replay
 from theodolite.core.agent import Agent, Batch
@@ -277,18 +277,13 @@ def horizons(c: Config) -> tuple[Float[Array, " H"], Float[Array, " H"]]:
 
 
 def exploration(c: Config, s: State) -> Float[Array, ""]:
-    """ε now: falls linearly, then stays."""
-    share = jnp.minimum(s.steps.astype(jnp.float32) / c.epsilon_steps, 1.0)
-    return c.epsilon_start + (c.epsilon_end - c.epsilon_start) * share
+    """ε now."""
+    return exploring.falling(c.epsilon_start, c.epsilon_end, c.epsilon_steps, s.steps)
 
 
 def act(c: Config, head: Head, s: State, obs: Obs, key: PRNGKey) -> tuple[Action, Float[Array, "..."]]:
-    """The best action, or with probability ε any; one uniform number decides both whether and which."""
-    best, epsilon = mode(c, head, s, obs), exploration(c, s)
-    draw, num = jax.random.uniform(key, best.shape), _actions(s)
-    any_action = jnp.minimum(jnp.floor(draw / jnp.maximum(epsilon, 1e-8) * num), num - 1).astype(jnp.int32)
-    action = jnp.where(draw < epsilon, any_action, best)
-    return action, _log_prob(epsilon, num, action == best)
+    """The best action, or with probability ε any."""
+    return exploring.drawn(key, mode(c, head, s, obs), exploration(c, s), _actions(s))
 
 
 def mode(c: Config, head: Head, s: State, obs: Obs) -> Action:
@@ -298,11 +293,7 @@ def mode(c: Config, head: Head, s: State, obs: Obs) -> Action:
 
 def log_prob(c: Config, head: Head, s: State, obs: Obs, action: Action) -> Float[Array, "..."]:
     """Log-probability of an action under the present ε, at least that of 1e-8."""
-    return _log_prob(exploration(c, s), _actions(s), action == mode(c, head, s, obs))
-
-
-def _log_prob(epsilon: Array, num: int, is_best: Array) -> Array:
-    return jnp.log(jnp.maximum(epsilon / num + jnp.where(is_best, 1 - epsilon, 0), 1e-8))
+    return exploring.log_prob(exploration(c, s), _actions(s), action == mode(c, head, s, obs))
 
 
 def _actions(s: State) -> int:
