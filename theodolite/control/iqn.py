@@ -51,15 +51,15 @@ class Config:
 
     rollout: int = 1
     """Steps that each environment contributes to an update."""
-    train_every: int = 4
+    train_every: int = 8
     """Steps, of all environments together, per gradient step."""
     learning_starts: int = 1_000
     """Transitions in replay before the first gradient step."""
-    replay: int = 10_000
+    replay: int = 50_000
     """Transitions that are kept."""
     batch_size: int = 128
     """Transitions in a gradient step."""
-    learning_rate: float = 2.5e-4
+    learning_rate: float = 5e-4
     """Step size of Adam."""
     adam_epsilon: float = 0.01 / 128
     """Adam's ε: 0.01 over the batch's size, as in the paper."""
@@ -67,11 +67,11 @@ class Config:
     """Global norm to which the gradient is clipped."""
     discount: float = 0.99
     """γ, per step."""
-    n_step: int = 1
+    n_step: int = 5
     """Rewards that are summed before the bootstrap."""
-    double: bool = False
+    double: bool = True
     """Choose the next action by the online network, and value it by the target network."""
-    target_every: int = 500
+    target_every: int = 200
     """Gradient steps between two moves of the target network."""
     target_share: float = 1.0
     """How far it moves towards the online one: 1 copies it, 0.005 at every step is Polyak averaging."""
@@ -91,7 +91,7 @@ class Config:
     """Probability of a random action at first."""
     epsilon_end: float = 0.05
     """The same in the end."""
-    epsilon_steps: int = 10_000
+    epsilon_steps: int = 50_000
     """Environment steps over which it falls."""
     hidden: tuple[int, ...] = (120, 84)
     """Widths of the dense layers; the last one reads the product with the embedded level."""

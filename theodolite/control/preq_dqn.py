@@ -8,10 +8,9 @@ The paper's operators are those of this learner: its analysis has finitely many 
 continuous ones (see `preqn`). Damping turned up ends at the semi-gradient of DQN without a target network.
 
 Differences from the paper:
-1. The maximum over actions is exact, so there is no policy network; 2. exploration is DQN's ε-greedy; 3. the step, its
-grid and its settings are those of PreQN here (see `preconditioning`), among them distinct rows in a batch, but α begins
-at 1/2: a maximum over actions, unlike a policy that climbs slowly, follows every error at once; 4. rewards of several
-steps may be summed; 5. observations are vectors.
+1. The maximum over actions is exact, so there is no policy network; 2. exploration is DQN's ε-greedy; 3. the step and
+its grid are those of PreQN here (see `preconditioning`), and rows of a batch are distinct; 4. rewards of several steps
+may be summed; 5. observations are vectors.
 """
 
 from functools import partial
@@ -75,7 +74,7 @@ class Config:
     """Test the alignment; otherwise `first_alpha` is always taken."""
     eta: float = 0.97
     """η: least cosine of the change on the batch with its errors."""
-    first_alpha: float = 0.5
+    first_alpha: float = 1.0
     """The largest α that is tried."""
     decay: float = 0.5
     """From each α to the next smaller one."""
