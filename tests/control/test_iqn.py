@@ -22,7 +22,7 @@ C = iqn.Config(
     target_levels=4, policy_levels=5, cosines=7, kappa=0.4,
 )  # fmt: skip
 RNG = np.random.default_rng(0)
-LEVELS, OTHER = (RNG.uniform(size=(16, n)).astype(np.float32) for n in (3, 4))
+LEVELS, OTHER = (jnp.asarray(RNG.uniform(size=(16, n)), jnp.float32) for n in (3, 4))
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +39,13 @@ def seen() -> tuple[iqn.State, replay.Sample]:
 
 def slow(net: iqn.Network, obs: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Equation 4 for every observation and level of its own, in NumPy."""
+    obs, levels = np.asarray(obs, np.float64), np.asarray(levels, np.float64)
     relu = lambda x: np.maximum(x, 0)  # noqa: E731
     dense = lambda layer, x: x @ np.asarray(layer.weight, np.float64) + np.asarray(layer.bias)  # noqa: E731
     found = np.zeros((*levels.shape, 2))
     for b, n in np.ndindex(levels.shape):
         waves = np.array([np.cos(np.pi * i * levels[b, n]) for i in range(7)])
-        psi = relu(dense(net.torso.layers[0], np.asarray(obs[b], np.float64)))
+        psi = relu(dense(net.torso.layers[0], obs[b]))
         inner, outer = net.head.layers
         found[b, n] = dense(outer, relu(dense(inner, psi * relu(dense(net.embedding, waves)))))
     return found
@@ -53,7 +54,7 @@ def slow(net: iqn.Network, obs: np.ndarray, levels: np.ndarray) -> np.ndarray:
 def test_the_network_is_equation_4(seen):
     s, b = seen
     np.testing.assert_allclose(s.learner.net(b.obs, LEVELS), slow(s.learner.net, b.obs, LEVELS), rtol=1e-4, atol=1e-5)
-    shared = np.broadcast_to(LEVELS[:1], (16, 3))
+    shared = jnp.broadcast_to(LEVELS[:1], (16, 3))
     np.testing.assert_allclose(s.learner.net(b.obs, LEVELS[0]), s.learner.net(b.obs, shared), rtol=1e-5, atol=1e-6)
 
 
@@ -74,15 +75,15 @@ def test_targets_are_those_of_the_definition(seen, double, worst):
 @pytest.mark.parametrize("kappa", [0.0, 0.4])
 def test_the_loss_is_the_double_loop(seen, kappa):
     s, b = seen
-    wanted = RNG.normal(size=(16, 4)).astype(np.float32)
+    wanted = jnp.asarray(RNG.normal(size=(16, 4)), jnp.float32)
     value, predicted = iqn.loss(s.learner.net, replace(C, kappa=kappa), b, LEVELS, wanted)
     theta = slow(s.learner.net, b.obs, LEVELS)[np.arange(16), :, np.asarray(b.action)]
     total = 0.0
     for row, i, j in np.ndindex(16, 3, 4):
         u = float(wanted[row, j] - theta[row, i])
-        size = abs(u)
+        size, level = abs(u), float(LEVELS[row, i])
         smooth = size if kappa == 0 else (u**2 / 2 if size <= kappa else kappa * (size - kappa / 2)) / kappa
-        total += abs(LEVELS[row, i] - (u < 0)) * smooth / 4 / 16
+        total += abs(level - (u < 0)) * smooth / 4 / 16
     np.testing.assert_allclose(predicted, theta, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(value, total, rtol=1e-4)
 
@@ -90,7 +91,7 @@ def test_the_loss_is_the_double_loop(seen, kappa):
 def test_at_the_midpoints_the_loss_is_that_of_quantile_regression_dqn(seen):
     s, b = seen
     middle = jnp.broadcast_to(heads.midpoints(4), (16, 4))
-    following = RNG.normal(size=(16, 4)).astype(np.float32)
+    following = jnp.asarray(RNG.normal(size=(16, 4)), jnp.float32)
     reward, discount = b.returns(C.discount)
     value, predicted = iqn.loss(s.learner.net, C, b, middle, reward[:, None] + discount[:, None] * following)
     head = heads.quantile(4, C.kappa)
@@ -100,9 +101,8 @@ def test_at_the_midpoints_the_loss_is_that_of_quantile_regression_dqn(seen):
 
 def test_the_gradient_treats_the_target_as_given(seen):
     s, b = seen
-    slope = jax.grad(lambda learner: iqn.targets(C, learner, b, OTHER).sum())
-    now = replace(s.learner, updates=jnp.float32(0), opt=jnp.float32(0))
-    assert all((np.asarray(x) == 0).all() for x in jax.tree.leaves(slope(now)))
+    of = lambda nets: iqn.targets(C, replace(s.learner, net=nets[0], target=nets[1]), b, OTHER).sum()  # noqa: E731
+    assert all((np.asarray(x) == 0).all() for x in jax.tree.leaves(jax.grad(of)((s.learner.net, s.learner.target))))
 
 
 WORST = 0.25
@@ -131,13 +131,13 @@ def bandit() -> iqn.Network:
         learner, nets = jax.lax.scan(one, learner, keys)
         return jax.tree.map(lambda x: x[-1_000:].mean(0), nets)  # the average has none of the last steps' noise
 
-    return jax.jit(steps)(learner, jax.random.split(jax.random.key(1), 4_000))
+    return jax.jit(steps)(learner, jax.random.split(jax.random.key(1), 3_000))
 
 
 def test_a_known_law_is_learned_at_every_level(bandit):
-    levels = np.linspace(0.05, 0.9, 18, dtype=np.float32)
+    levels = jnp.linspace(0.05, 0.9, 18)
     found = bandit(jnp.ones((1, 1)), levels)[0]
-    np.testing.assert_allclose(found[:, 0], -np.log(1 - levels), atol=0.12)
+    np.testing.assert_allclose(found[:, 0], -np.log(1 - np.asarray(levels)), atol=0.12)
     np.testing.assert_allclose(found[:, 1], 0.6, atol=0.05)
 
 
@@ -182,7 +182,7 @@ PROBE = iqn.Config(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("probe", ["Discounting", PROBES[-1]])
 def test_probes(probe):
     best = lambda s, obs: iqn.values(PROBE, s.learner.net, obs).max(-1)  # noqa: E731
     assert (shortfall(probe, iqn.agent, PROBE, best, updates=300) < 0.05).sum() >= 4

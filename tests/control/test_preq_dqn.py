@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ PROBE = preq_dqn.Config(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("probe", ["Discounting", PROBES[-1]])
 def test_probes(probe):
     best = lambda s, obs: s.net(obs).max(-1)  # noqa: E731
     assert (shortfall(probe, preq_dqn.agent, PROBE, best, updates=300) < 0.05).sum() >= 4
