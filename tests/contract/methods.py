@@ -49,16 +49,16 @@ class Method(NamedTuple):
 PPO = ppo.Config(rollout=ROLLOUT, epochs=2, minibatches=2, hidden=(8,))
 TRPO = trpo.Config(rollout=ROLLOUT, conjugate_iterations=3, fisher_every=2, backtracks=4, critic_steps=2, hidden=(8,))
 DQN = dqn.Config(
-    rollout=ROLLOUT, train_every=32, learning_starts=64, replay=256, batch_size=8, n_step=2, target_every=2,
-    epsilon_steps=500, hidden=(8,),
+    rollout=ROLLOUT, train_every=32, learning_starts=64, replay=256, batch_size=8, n_step=2, double=False,
+    target_every=2, epsilon_steps=500, hidden=(8,),
 )  # fmt: skip
 DQN_WITH_ALL = replace(
     DQN, double=True, dueling=True, prioritised=True, head="categorical", support=(0.0, 10.0), atoms=6, horizons=2,
     act_by="mixture", trunks=2,
 )  # fmt: skip
 IQN = iqn.Config(
-    rollout=ROLLOUT, train_every=32, learning_starts=64, replay=256, batch_size=8, n_step=2, target_every=2, levels=3,
-    target_levels=4, policy_levels=5, cosines=6, epsilon_steps=500, hidden=(8,),
+    rollout=ROLLOUT, train_every=32, learning_starts=64, replay=256, batch_size=8, n_step=2, double=False,
+    target_every=2, levels=3, target_levels=4, policy_levels=5, cosines=6, epsilon_steps=500, hidden=(8,),
 )  # fmt: skip
 PREQN = preqn.Config(
     rollout=ROLLOUT, train_every=32, learning_starts=64, random_steps=80, replay=256, batch_size=8, hidden=(8,),

@@ -160,7 +160,7 @@ TABLES = {
         | {
             "levels": Field(5, (0,)),
             "target_levels": Field(5, (0,)),
-            "policy_levels": Field(2, (0,), {"learning_rate": 0.5}),
+            "policy_levels": Field(1, (0,), {"learning_rate": 0.5, "train_every": 4}),
             "cosines": Field(3, (0,)),
             "kappa": Field(0.1, (-0.1,)),
             "worst": Field(0.1, (0.0, 1.1), {"learning_rate": 0.5}),

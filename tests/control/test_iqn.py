@@ -107,7 +107,7 @@ def test_the_gradient_treats_the_target_as_given(seen):
 
 WORST = 0.25
 BANDIT = iqn.Config(
-    learning_rate=3e-3, batch_size=64, hidden=(32,), kappa=0.0, levels=16, target_levels=1, cosines=16,
+    learning_rate=3e-3, batch_size=64, hidden=(16, 32), kappa=0.0, levels=16, target_levels=1, cosines=16,
     discount=0.9, target_every=1,
 )  # fmt: skip
 

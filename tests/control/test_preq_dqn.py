@@ -20,6 +20,7 @@ C = preq_dqn.Config(
     rollout=8, train_every=8, learning_starts=0, replay=64, batch_size=6, hidden=(8,), n_step=2, damping=0.0
 )
 RNG = np.random.default_rng(0)
+improve = jax.jit(preq_dqn.improve)
 
 
 def batch(obs: np.ndarray, last_obs: np.ndarray, action: np.ndarray) -> replay.Sample:
@@ -59,9 +60,9 @@ def test_targets_are_those_of_the_definition(seen):
 
 def test_the_step_is_the_least_norm_solution_for_the_values_of_the_batch(seen):
     s, b = seen
-    rows, moved = np.arange(6), preq_dqn.improve(replace(C, line_search=False, first_alpha=1.0), s.net, b)[0]
+    rows, moved = np.arange(6), improve(replace(C, line_search=False, first_alpha=1.0), s.net, b)[0]
     flat, unflatten = jax.flatten_util.ravel_pytree(s.net)
-    jacobian = jax.jacobian(lambda theta: unflatten(theta)(b.obs)[rows, b.action])(flat)
+    jacobian = jax.jit(jax.jacobian(lambda theta: unflatten(theta)(b.obs)[rows, b.action]))(flat)
     error = slow_targets(s.net, b) - slow_q(s.net, b.obs)[rows, np.asarray(b.action)]
     wanted = np.linalg.pinv(np.asarray(jacobian, np.float64)) @ error
     np.testing.assert_allclose(jax.flatten_util.ravel_pytree(moved)[0] - flat, wanted, rtol=2e-2, atol=2e-3)
@@ -74,7 +75,7 @@ def test_without_hidden_layers_values_move_by_exactly_alpha_times_their_errors()
     net = preq_dqn.init(c, jax.random.key(1), space).net
     net = replace(net, layers=(replace(net.layers[0], bias=jnp.zeros(2)),))
     b = batch(np.eye(5)[:4], np.eye(5)[[1, 2, 3, 4]], np.array([0, 1, 0, 0]))
-    moved, m = preq_dqn.improve(c, net, b)
+    moved, m = improve(c, net, b)
     before, after = slow_q(net, np.eye(5)), slow_q(moved, np.eye(5))
     rows, action = np.arange(4), np.array([0, 1, 0, 0])
     error = slow_targets(net, b) - before[rows, action]
@@ -86,7 +87,7 @@ def test_without_hidden_layers_values_move_by_exactly_alpha_times_their_errors()
 
 def test_a_step_that_cannot_be_aligned_changes_nothing_and_is_counted(seen):
     s, b = seen
-    net, m = preq_dqn.improve(replace(C, damping=10.0, eta=0.999999), s.net, b)
+    net, m = improve(replace(C, damping=10.0, eta=0.999999), s.net, b)
     assert m["skipped"] == 1 and m["alpha"] == 0
     jax.tree.map(np.testing.assert_array_equal, net, s.net)
 
