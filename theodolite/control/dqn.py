@@ -73,11 +73,11 @@ class Config:
     """Steps, of all environments together, per gradient step."""
     learning_starts: int = 1_000
     """Transitions in replay before the first gradient step."""
-    replay: int = 50_000
-    """Transitions that are kept."""
+    replay: int = 100_000
+    """Transitions that are kept; of large images take fewer."""
     batch_size: int = 128
     """Transitions in a gradient step."""
-    learning_rate: float = 5e-4
+    learning_rate: float = 2.5e-4
     """Step size of Adam."""
     adam_epsilon: float = 1e-8
     """Adam's ε; 1.5e-4 is usual on Atari."""

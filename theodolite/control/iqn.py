@@ -11,7 +11,7 @@ conditional value at risk, which avoids what may go badly (section 4).
 Differences from the paper:
 1. The K levels by which actions are chosen are midpoints of equal shares and not drawn: the mean over them is closer to
 the integral, and a policy is a function of its state; 2. Adam's step is DQN's here, 5e-5 in the paper, and N = N' = 8
-levels are compared where its reference code takes 64, at an eighth of the time; 3. several steps and double targets are
+levels are compared where Dopamine takes 64, at an eighth of the time; 3. several steps and double targets are
 options, priorities and dueling are none; 4. truncated episodes bootstrap from the true last observation; 5. dense
 layers but the last make ψ where observations are vectors, and for images the convolutions alone do, as in the paper,
 where `hidden` has one width.
@@ -55,11 +55,11 @@ class Config:
     """Steps, of all environments together, per gradient step."""
     learning_starts: int = 1_000
     """Transitions in replay before the first gradient step."""
-    replay: int = 50_000
-    """Transitions that are kept."""
+    replay: int = 100_000
+    """Transitions that are kept; of large images take fewer."""
     batch_size: int = 128
     """Transitions in a gradient step."""
-    learning_rate: float = 5e-4
+    learning_rate: float = 2.5e-4
     """Step size of Adam."""
     adam_epsilon: float = 0.01 / 128
     """Adam's ε: 0.01 over the batch's size, as in the paper."""
