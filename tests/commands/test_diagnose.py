@@ -10,7 +10,8 @@ from theodolite.control import diagnosis
 from theodolite.core.demos import Episode
 
 TINY = ("--env", "CartPole-v1", "--env-options", "max_episode_steps=20", "--num-envs", "4", "--hidden", "8",
-        "--steps", "160", "--looks", "2", "--learning-starts", "40", "--replay", "200", "--episodes", "4")  # fmt: skip
+        "--steps", "160", "--looks", "2", "--learning-starts", "40", "--train-every", "4", "--replay", "200",
+        "--episodes", "4")  # fmt: skip
 
 
 def test_a_short_run_is_measured_drawn_and_said(say, tmp_path):

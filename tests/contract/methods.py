@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from theodolite.control import dqn, ppo, preqn, sac, td3, trpo
+from theodolite.control import dqn, iqn, ppo, preq_dqn, preqn, sac, td3, trpo
 from theodolite.core import demos
 from theodolite.core.agent import Agent
 from theodolite.core.drive import EPISODE_METRICS, step_keys
@@ -49,16 +49,24 @@ class Method(NamedTuple):
 PPO = ppo.Config(rollout=ROLLOUT, epochs=2, minibatches=2, hidden=(8,))
 TRPO = trpo.Config(rollout=ROLLOUT, conjugate_iterations=3, fisher_every=2, backtracks=4, critic_steps=2, hidden=(8,))
 DQN = dqn.Config(
-    rollout=ROLLOUT, train_every=32, learning_starts=64, replay=256, batch_size=8, n_step=2, target_every=2,
-    epsilon_steps=500, hidden=(8,),
+    rollout=ROLLOUT, train_every=32, learning_starts=64, replay=256, batch_size=8, n_step=2, double=False,
+    target_every=2, epsilon_steps=500, hidden=(8,),
 )  # fmt: skip
 DQN_WITH_ALL = replace(
     DQN, double=True, dueling=True, prioritised=True, head="categorical", support=(0.0, 10.0), atoms=6, horizons=2,
     act_by="mixture", trunks=2,
 )  # fmt: skip
+IQN = iqn.Config(
+    rollout=ROLLOUT, train_every=32, learning_starts=64, replay=256, batch_size=8, n_step=2, double=False,
+    target_every=2, levels=3, target_levels=4, policy_levels=5, cosines=6, epsilon_steps=500, hidden=(8,),
+)  # fmt: skip
 PREQN = preqn.Config(
     rollout=ROLLOUT, train_every=32, learning_starts=64, random_steps=80, replay=256, batch_size=8, hidden=(8,),
     held_out=4,
+)  # fmt: skip
+PREQ_DQN = preq_dqn.Config(
+    rollout=ROLLOUT, train_every=32, learning_starts=64, replay=256, batch_size=8, n_step=2, epsilon_steps=500,
+    hidden=(8,),
 )  # fmt: skip
 TD3 = td3.Config(
     rollout=ROLLOUT, train_every=16, learning_starts=64, random_steps=64, replay=256, batch_size=8, hidden=(8,)
@@ -97,8 +105,10 @@ METHODS = {
     "dqn": Method(dqn.agent, DQN, {*dqn.METRICS}),
     "dqn with every option": Method(dqn.agent, DQN_WITH_ALL, {*dqn.METRICS}),
     "qr_dqn": Method(dqn.agent, replace(DQN, head="quantile", atoms=4), {*dqn.METRICS}),
+    "iqn": Method(iqn.agent, IQN, {*iqn.METRICS}),
     "a2oc": Method(lambda c: normalise_obs(a2oc.agent(c)), A2OC, {*a2oc.METRICS}),
     "preqn": Method(preqn.agent, PREQN, {*preqn.METRICS}, CONTINUOUS),
+    "preq_dqn": Method(preq_dqn.agent, PREQ_DQN, {*preq_dqn.METRICS}),
     "trpo, continuous": Method(trpo.agent, TRPO, {*trpo.METRICS}, CONTINUOUS),
     "td3": Method(td3.agent, TD3, {*td3.METRICS}, CONTINUOUS),
     "ddpg": Method(td3.agent, replace(TD3, twin=False, policy_every=1, smoothing=0.0), {*td3.METRICS}, CONTINUOUS),

@@ -20,7 +20,9 @@ from methods import (
     EXPERT,
     GAIL,
     GCL,
+    IQN,
     PPO,
+    PREQ_DQN,
     PREQN,
     SAC,
     TD3,
@@ -30,7 +32,7 @@ from methods import (
     learning_from,
 )
 
-from theodolite.control import dqn, ppo, preqn, sac, td3, trpo
+from theodolite.control import dqn, iqn, ppo, preq_dqn, preqn, sac, td3, trpo
 from theodolite.core.drive import collect, learn, start
 from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
@@ -73,6 +75,37 @@ OFF_POLICY = {
     "hidden": Field((4, 4), ((0,), (8, -1), (2.5,)), continuous=True),
     "activation": Field("sin", ("no such activation",), continuous=True),
 }
+Q_LEARNING = {
+    "rollout": Field(32, (0, -1)),
+    "train_every": Field(16, (0,)),
+    "learning_starts": Field(150, (-1,)),
+    "replay": Field(128, (0,)),
+    "batch_size": Field(4, (0,)),
+    "learning_rate": Field(1e-2, (0.0, -1.0)),
+    "adam_epsilon": Field(0.1, (0.0,)),
+    "max_gradient_norm": Field(1e-3, (0.0,), {"adam_epsilon": 0.1}),  # Adam undoes a change of scale
+    "discount": Field(0.5, (-0.1, 1.1)),
+    "n_step": Field(5, (0,)),
+    "double": Field(True, companions={"learning_rate": 0.5}),
+    "target_every": Field(1, (0,)),
+    "target_share": Field(0.5, (-0.1, 1.1)),
+    "epsilon_start": Field(0.5, (-0.1, 1.1)),
+    "epsilon_end": Field(0.5, (-0.1, 1.1)),
+    "epsilon_steps": Field(100, (0,)),
+    "hidden": COMMON["hidden"],
+    "channels": Field(3, (0,), continuous=True),  # of images: see OUTCOMES
+}
+PRECONDITIONED = {
+    "activation": Field("relu", ("no such activation",)),
+    "line_search": Field(False, companions={"first_alpha": 100.0}),
+    "eta": Field(-1.0, (-1.1, 1.1), {"first_alpha": 100.0}),
+    "first_alpha": Field(0.01, (0.0,)),
+    "decay": Field(0.1, (0.0,), {"first_alpha": 100.0}),
+    "tries": Field(1, (0,), {"first_alpha": 100.0}),
+    "solver": Field("eigen", ("no such solver",), {"cutoff": 0.1}),
+    "damping": Field(1.0, (-0.1,)),
+    "cutoff": Field(0.3, (-0.1,), {"solver": "eigen"}),
+}
 TABLES = {
     "ppo": (
         PPO,
@@ -104,30 +137,13 @@ TABLES = {
     ),
     "dqn": (
         DQN,
-        {
-            "rollout": Field(32, (0, -1)),
-            "train_every": Field(16, (0,)),
-            "learning_starts": Field(150, (-1,)),
-            "replay": Field(128, (0,)),
-            "batch_size": Field(4, (0,)),
-            "learning_rate": Field(1e-2, (0.0, -1.0)),
-            "adam_epsilon": Field(0.1, (0.0,)),
-            "max_gradient_norm": Field(1e-3, (0.0,), {"adam_epsilon": 0.1}),  # Adam undoes a change of scale
-            "discount": Field(0.5, (-0.1, 1.1)),
-            "n_step": Field(5, (0,)),
-            "double": Field(True, companions={"learning_rate": 0.5}),
+        Q_LEARNING
+        | {
             "dueling": Field(True),
             "loss": Field("huber", ("no such loss",), {"learning_rate": 0.5}),
-            "target_every": Field(1, (0,)),
-            "target_share": Field(0.5, (-0.1, 1.1)),
             "prioritised": Field(True),
             "priority_exponent": Field(0.1, (-0.1,), {"prioritised": True}),
             "importance_exponent": Field(1.0, (-0.1,), {"prioritised": True}),
-            "epsilon_start": Field(0.5, (-0.1, 1.1)),
-            "epsilon_end": Field(0.5, (-0.1, 1.1)),
-            "epsilon_steps": Field(100, (0,)),
-            "hidden": COMMON["hidden"],
-            "channels": Field(3, (0,), continuous=True),  # of images: see OUTCOMES
             "head": Field("quantile", ("no such head",)),
             "atoms": Field(4, (1,), {"head": "categorical"}),
             "support": Field((0.0, 5.0), ((1.0, 1.0), (2.0, 1.0)), {"head": "categorical"}),
@@ -138,33 +154,43 @@ TABLES = {
             "act_by": Field("mixture", ("no such horizon",), {"horizons": 3, "learning_rate": 0.5}),
         },
     ),
+    "iqn": (
+        IQN,
+        Q_LEARNING
+        | {
+            "levels": Field(5, (0,)),
+            "target_levels": Field(5, (0,)),
+            "policy_levels": Field(1, (0,), {"learning_rate": 0.5, "train_every": 4}),
+            "cosines": Field(3, (0,)),
+            "kappa": Field(0.1, (-0.1,)),
+            "worst": Field(0.1, (0.0, 1.1), {"learning_rate": 0.5}),
+        },
+    ),
     "preqn": (
         replace(PREQN, random_steps=60, learning_starts=32),
         {
             name: field._replace(continuous=True)
-            for name, field in {
-                "rollout": Field(32, (0, -1)),
-                "train_every": Field(16, (0,)),
-                "learning_starts": Field(150, (-1,)),
-                "random_steps": Field(0, (-1,)),
-                "replay": Field(128, (0,)),
-                "batch_size": Field(4, (0,)),
-                "policy_learning_rate": Field(1e-2, (0.0,)),
-                "discount": Field(0.5, (-0.1, 1.1)),
-                "noise": Field(0.5, (0.0,)),
-                "hidden": COMMON["hidden"],
-                "activation": Field("relu", ("no such activation",)),
-                "line_search": Field(False, companions={"first_alpha": 100.0}),
-                "eta": Field(-1.0, (-1.1, 1.1), {"first_alpha": 100.0}),
-                "first_alpha": Field(0.01, (0.0,)),
-                "decay": Field(0.1, (0.0,), {"first_alpha": 100.0}),
-                "tries": Field(1, (0,), {"first_alpha": 100.0}),
-                "solver": Field("eigen", ("no such solver",), {"cutoff": 0.1}),
-                "damping": Field(1.0, (-0.1,)),
-                "cutoff": Field(0.3, (-0.1,), {"solver": "eigen"}),
-                "held_out": Field(0, (-1,)),
-            }.items()
+            for name, field in (
+                PRECONDITIONED
+                | {
+                    "rollout": Field(32, (0, -1)),
+                    "train_every": Field(16, (0,)),
+                    "learning_starts": Field(150, (-1,)),
+                    "random_steps": Field(0, (-1,)),
+                    "replay": Field(128, (0,)),
+                    "batch_size": Field(4, (0,)),
+                    "policy_learning_rate": Field(1e-2, (0.0,)),
+                    "discount": Field(0.5, (-0.1, 1.1)),
+                    "noise": Field(0.5, (0.0,)),
+                    "hidden": COMMON["hidden"],
+                    "held_out": Field(0, (-1,)),
+                }
+            ).items()
         },
+    ),
+    "preq_dqn": (
+        PREQ_DQN,
+        {n: field for n, field in Q_LEARNING.items() if hasattr(PREQ_DQN, n)} | PRECONDITIONED,
     ),
     "td3": (
         TD3,
@@ -304,7 +330,9 @@ OUTCOMES = {
     "ppo": lambda c, continuous: played(ppo.agent, continuous, c),
     "trpo": lambda c, continuous: played(trpo.agent, continuous, c),
     "dqn": lambda c, images: dqn.agent(c).init(jax.random.key(0), IMAGES) if images else played(dqn.agent, False, c),
+    "iqn": lambda c, images: iqn.agent(c).init(jax.random.key(0), IMAGES) if images else played(iqn.agent, False, c),
     "preqn": lambda c, _: played(preqn.agent, True, c),
+    "preq_dqn": lambda c, _: played(preq_dqn.agent, False, c),
     "td3": lambda c, continuous: played(td3.agent, continuous, c),
     "sac": lambda c, continuous: played(sac.agent, continuous, c),
     "a2oc": lambda c, images: a2oc.agent(c).init(jax.random.key(0), IMAGES) if images else played(a2oc.agent, False, c),

@@ -104,6 +104,12 @@ METHODS: dict[str, Method] = {
         fixed=("head", "loss", "support"),
         normalise_obs=False,
     ),
+    "iqn": Method(
+        "the same, learning the return's quantile at any level, averse to risk with --worst",
+        "theodolite.control.iqn",
+        lambda module, p: module.agent(p.config),
+        normalise_obs=False,
+    ),
     "td3": Method(
         "twin delayed deep deterministic policy gradient, from replay; actions are continuous",
         "theodolite.control.td3",
@@ -141,6 +147,12 @@ METHODS: dict[str, Method] = {
         "theodolite.control.preqn",
         lambda module, p: module.agent(p.config),
         **_OFF_POLICY,
+    ),
+    "preq_dqn": Method(
+        "the same for actions that are choices",
+        "theodolite.control.preq_dqn",
+        lambda module, p: module.agent(p.config),
+        normalise_obs=False,
     ),
     "bc": Method(
         "behavioural cloning",

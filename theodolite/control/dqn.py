@@ -10,7 +10,8 @@ Differences from the papers:
 1. Adam for RMSProp (Obando-Ceron and Castro 2021 find it the larger improvement); 2. truncated episodes bootstrap from
 the true last observation; 3. the dueling streams are single layers on shared features; 4. the priority is the root of
 the loss for every head, and the exponent of the importance weights stays as it is; 5. many environments act at once,
-and `train_every` of their steps pay for one gradient step; 6. exploration uses no noisy layers.
+and `train_every` of their steps pay for one gradient step; 6. exploration uses no noisy layers; 7. double targets and
+five-step returns are on unless they are turned off (`--no-double --n-step 1`).
 """
 
 from functools import partial
@@ -21,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from theodolite.control import heads
+from theodolite.control import exploring, heads
 from theodolite.control.heads import Head, Target
 from theodolite.core import nets, optim, replay
 from theodolite.core.agent import Agent, Batch, RewardOf, Seen
@@ -59,35 +60,40 @@ def _ascends(pair: tuple[float, float]) -> bool:
 
 @config
 class Config:
-    """Hyper-parameters; the defaults are DQN as published, sized for classic control."""
+    """Hyper-parameters; the defaults learn classic control from rewards of 1 a step, and are not those of Atari.
+
+    Chosen on CartPole. Values there come near the most that is possible, and the plain learner overshoots: a memory of
+    good episodes alone forgets what failure looks like, and a target that is copied too often chases itself. Hence a
+    longer memory, double targets, a slow target network, and several rewards a step that make up for its slowness.
+    """
 
     rollout: int = 1
     """Steps that each environment contributes to an update."""
-    train_every: int = 4
+    train_every: int = 8
     """Steps, of all environments together, per gradient step."""
     learning_starts: int = 1_000
     """Transitions in replay before the first gradient step."""
-    replay: int = 10_000
-    """Transitions that are kept."""
+    replay: int = 100_000
+    """Transitions that are kept; of large images take fewer."""
     batch_size: int = 128
     """Transitions in a gradient step."""
     learning_rate: float = 2.5e-4
     """Step size of Adam."""
     adam_epsilon: float = 1e-8
     """Adam's ε; 1.5e-4 is usual on Atari."""
-    max_gradient_norm: float = 10.0
-    """Global norm to which the gradient is clipped."""
+    max_gradient_norm: float = 1_000.0
+    """Global norm to which the gradient is clipped; 10 is usual where rewards are clipped to 1."""
     discount: float = 0.99
     """γ, per step; with several horizons the limit of the longest."""
-    n_step: int = 1
+    n_step: int = 5
     """Rewards that are summed before the bootstrap."""
-    double: bool = False
+    double: bool = True
     """Choose the next action by the online network, and value it by the target network."""
     dueling: bool = False
     """Predict a value and advantages that are centred over actions."""
     loss: Literal["square", "huber"] = "square"
     """Of the mean's error; the other heads have their own."""
-    target_every: int = 500
+    target_every: int = 200
     """Gradient steps between two moves of the target network."""
     target_share: float = 1.0
     """How far it moves towards the online one: 1 copies it, 0.005 at every step is Polyak averaging."""
@@ -101,7 +107,7 @@ class Config:
     """Probability of a random action at first."""
     epsilon_end: float = 0.05
     """The same in the end."""
-    epsilon_steps: int = 10_000
+    epsilon_steps: int = 50_000
     """Environment steps over which it falls."""
     hidden: tuple[int, ...] = (120, 84)
     """Widths of the dense layers."""
@@ -277,18 +283,13 @@ def horizons(c: Config) -> tuple[Float[Array, " H"], Float[Array, " H"]]:
 
 
 def exploration(c: Config, s: State) -> Float[Array, ""]:
-    """ε now: falls linearly, then stays."""
-    share = jnp.minimum(s.steps.astype(jnp.float32) / c.epsilon_steps, 1.0)
-    return c.epsilon_start + (c.epsilon_end - c.epsilon_start) * share
+    """ε now."""
+    return exploring.falling(c.epsilon_start, c.epsilon_end, c.epsilon_steps, s.steps)
 
 
 def act(c: Config, head: Head, s: State, obs: Obs, key: PRNGKey) -> tuple[Action, Float[Array, "..."]]:
-    """The best action, or with probability ε any; one uniform number decides both whether and which."""
-    best, epsilon = mode(c, head, s, obs), exploration(c, s)
-    draw, num = jax.random.uniform(key, best.shape), _actions(s)
-    any_action = jnp.minimum(jnp.floor(draw / jnp.maximum(epsilon, 1e-8) * num), num - 1).astype(jnp.int32)
-    action = jnp.where(draw < epsilon, any_action, best)
-    return action, _log_prob(epsilon, num, action == best)
+    """The best action, or with probability ε any."""
+    return exploring.drawn(key, mode(c, head, s, obs), exploration(c, s), _actions(s))
 
 
 def mode(c: Config, head: Head, s: State, obs: Obs) -> Action:
@@ -298,11 +299,7 @@ def mode(c: Config, head: Head, s: State, obs: Obs) -> Action:
 
 def log_prob(c: Config, head: Head, s: State, obs: Obs, action: Action) -> Float[Array, "..."]:
     """Log-probability of an action under the present ε, at least that of 1e-8."""
-    return _log_prob(exploration(c, s), _actions(s), action == mode(c, head, s, obs))
-
-
-def _log_prob(epsilon: Array, num: int, is_best: Array) -> Array:
-    return jnp.log(jnp.maximum(epsilon / num + jnp.where(is_best, 1 - epsilon, 0), 1e-8))
+    return exploring.log_prob(exploration(c, s), _actions(s), action == mode(c, head, s, obs))
 
 
 def _actions(s: State) -> int:

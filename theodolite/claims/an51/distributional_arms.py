@@ -25,7 +25,8 @@ REWARD = 0.1
 """Rewards as learners see them: the squared error then is not all of the loss, nor the linear part of the Huber one."""
 BASE = dqn.Config(
     train_every=4, learning_starts=500, replay=20_000, batch_size=64, learning_rate=5e-4, discount=0.99,
-    target_every=100, epsilon_steps=8_000, hidden=(64, 64), atoms=51, support=(-10.0, 10.0),
+    target_every=100, epsilon_steps=8_000, hidden=(64, 64), atoms=51, support=(-10.0, 10.0), double=False, n_step=1,
+    max_gradient_norm=10.0,
 )  # fmt: skip
 GAMES = replace(
     BASE, batch_size=32, replay=100_000, learning_starts=5_000, learning_rate=2.5e-4, target_every=250,
