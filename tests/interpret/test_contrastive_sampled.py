@@ -7,7 +7,7 @@ import pytest
 from theodolite.core.env import time_limit
 from theodolite.core.errors import UserError
 from theodolite.envs import world_env, worlds
-from theodolite.interpret import asking, contrastive
+from theodolite.interpret import asking, contrastive, contrastive_places
 from theodolite.interpret import contrastive_sampled as sampled
 from theodolite.interpret import contrastive_sampled_text as words
 from theodolite.interpret.outcomes import Spoken
@@ -19,7 +19,7 @@ def both():
     told = worlds.cliff(slip=0.3)
     world = told.world
     agent = contrastive.train(world, told.reward)
-    near = contrastive.beside(world, world.things["trap"])
+    near = contrastive_places.beside(world, world.things["trap"])
     cells = np.zeros((len(told.reward), 1), np.float32)
     cells[~world.over, 0] = near[world.cells[~world.over, 0], world.cells[~world.over, 1]]
     distance, policy = jnp.asarray(2 - 1.5 * cells[:, 0]), jnp.asarray(agent.policy, jnp.int32)

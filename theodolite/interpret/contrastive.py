@@ -72,7 +72,7 @@ def q_values(
     then: Float[np.ndarray, " S"] | None = None,
     allowed: Bool[np.ndarray, "S A"] | None = None,
 ) -> Float[np.ndarray, "S A"]:
-    """Optimal Q by value iteration; states that `stop` are worth `then`; actions that are not allowed are never taken."""
+    """Optimal Q by value iteration; states that `stop` are worth `then`; only allowed actions are taken."""
     shape = (len(reward), len(world.actions))
     value = np.zeros(len(reward))
     while True:
@@ -258,5 +258,3 @@ def margin_foil(
 def _weights(world: World, state: int, sigma: float) -> Float[np.ndarray, " S"]:
     distance = np.abs(world.cells - world.cells[state]).sum(1)
     return np.where(world.over, 0.0, np.exp(-((distance / sigma) ** 2)))
-
-

@@ -91,7 +91,7 @@ def _named(cond: Cond) -> set[Cell]:
 
 
 def _split(world: World, agent: Agent, cell: Cell) -> tuple[World, Agent]:
-    """A move into the cell leads to a state of its own, of the same event; a move is what it is meant to be, or slips."""
+    """A move into the cell, meant or by a slip, leads to a state of its own, of the same event."""
     size, num = len(world.cells), len(world.actions)
     trap = int(np.flatnonzero(world.events[TRAP])[0])
     enters = np.stack([~world.over & (world.cells + move == cell).all(1) for move in MOVES], axis=1)
@@ -105,11 +105,11 @@ def _split(world: World, agent: Agent, cell: Cell) -> tuple[World, Agent]:
     rest.eliminate_zeros()
     stays = sparse.csr_array(np.ones((num, 1)))
     transition = sparse.csr_array(sparse.block_array([[rest, column], [None, stays]]))
-    nowhere = np.full((1, 2), -1)
+    nowhere, unblocked = np.full((1, 2), -1), np.zeros((1, num), bool)
     events = {name: np.append(mask, name == TRAP) for name, mask in world.events.items()}
     split = world._replace(
         transition=transition, cells=np.concatenate([world.cells, nowhere]), events=events,
-        monsters=np.concatenate([world.monsters, nowhere]), blocked=np.append(world.blocked, np.zeros((1, num), bool), 0),
+        monsters=np.concatenate([world.monsters, nowhere]), blocked=np.append(world.blocked, unblocked, 0),
         initial=None if world.initial is None else np.append(world.initial, 0.0),
         ends={**(world.ends or {}), cell: size},
     )  # fmt: skip

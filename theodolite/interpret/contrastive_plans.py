@@ -68,7 +68,7 @@ def phases(
         there = states_of(world, question.when, question.steps[0].action)
         return [Phase(np.where(there, action, agent.policy), None, endless=True)]
     begin = world.begin if start is None else start
-    if not any(map(_demands, question.steps, question.steps[1:] + (None,))):
+    if not any(map(_demands, question.steps, (*question.steps[1:], None))):
         return _built(world, agent, question, horizon, 0.0, 0.0)
     best = possible(world, question.steps, begin, horizon)
     largest, plan = max(float(np.abs(agent.reward).max()), 1e-9), []
@@ -154,7 +154,10 @@ def _before(world: World, agent: Agent, phase: Phase, rest: Rest, horizon: int) 
     """What follows from where a phase begins."""
     if phase.single:
         matrix = followed(world, phase.policy)
-        worth, later = (np.where(world.over, 0.0, matrix @ v) for v in (agent.reward + rest.worth, agent.reward + DISCOUNT * rest.later))
+        worth, later = (
+            np.where(world.over, 0.0, matrix @ v)
+            for v in (agent.reward + rest.worth, agent.reward + DISCOUNT * rest.later)
+        )
         return Rest(worth, later, np.where(world.over, 0.0, matrix @ rest.done))
     return Rest(
         _followed(world, phase, rest.worth, agent.reward, horizon),

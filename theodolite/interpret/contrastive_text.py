@@ -56,9 +56,9 @@ def _shortfall(world: World, found: Answer) -> str:
         return ""
     _, entered, ended, open_end = found.carried
     avoided = " or ".join(str(step.target) for step in found.question.steps if step.kind == "avoid")
-    by_chance = "by a slip, " if world.slip else "by chance, " if world.names else ""
+    brings = "a slip brings me to be" if world.slip else "chance brings me to be" if world.names else "I come to be"
     reasons = (
-        (entered, f"{by_chance}I come to be {avoided} all the same"),
+        (entered, f"{brings} {avoided} all the same"),
         (ended, "it is over before your plan is"),
         (open_end, f"I am not done with your plan after {found.horizon} steps"),
     )

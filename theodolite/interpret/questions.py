@@ -21,8 +21,10 @@ from theodolite.core.errors import UserError, nearest
 
 FILLERS = {"the", "a", "an", "please", "just", "i", "me", "go", "walk", "move", "step", "steps"}
 """Left out, except where "go to" and "go through" need their go."""
-MEETING = {"you", "it", "there", "are", "is", "am", "be", "being", "get", "come", "coming", "hit", "reach", "bump", "touch",
-           "to", "into", "against", "going", "walking", "moving", "stepping", "running"}  # fmt: skip
+MEETING = {
+    "you", "it", "there", "are", "is", "am", "be", "being", "get", "come", "coming", "hit", "reach", "bump", "touch",
+    "to", "into", "against", "going", "walking", "moving", "stepping", "running",
+}  # fmt: skip
 """What may be said before a condition and adds nothing to it."""
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 OFTEN = {"once": 1, "twice": 2, "thrice": 3} | {word: n for n, word in enumerate(NUMBERS)}
