@@ -1,14 +1,14 @@
 """What words mean in a finite world: where its conditions hold.
 
-A state that is over has no cell. The goal and the trap are therefore their endings, and so is the cell of one trap,
-once `told_apart` has given it an ending of its own.
+A state that is over has no cell. The goal, the trap and where the monster is are therefore their endings, and so is the
+cell of one trap, once `told_apart` has given it an ending of its own.
 """
 
 import numpy as np
 from jaxtyping import Bool
 from scipy import sparse
 
-from theodolite.envs.grids import GOAL, MOVES, TRAP, World
+from theodolite.envs.grids import CAUGHT, GOAL, MOVES, TRAP, World
 from theodolite.interpret.contrastive import Agent, States
 from theodolite.interpret.questions import Cond, Question, Vocabulary, said
 
@@ -38,7 +38,8 @@ def states_of(world: World, cond: Cond, action: str = "") -> States:
         return world.blocked[:, world.actions.index(action)] if action else np.asarray(world.blocked.any(1))
     within = 1 if cond.kind == "near" else 0
     if cond.place == "monster":
-        return ~world.over & (np.abs(world.cells - world.monsters).sum(1) <= within)
+        together = ~world.over & (np.abs(world.cells - world.monsters).sum(1) <= within)
+        return together if cond.kind == "near" else together | world.events[CAUGHT]
     grid = _cells(world, cond.place)
     wanted = beside(world, grid) if cond.kind == "near" else grid
     found = ~world.over & wanted[world.cells[:, 0], world.cells[:, 1]]

@@ -20,10 +20,10 @@ LISTENERS: dict[str, Any] = {
 CLAIMS = (
     Claim(
         id="foils-are-followed",
-        text="Foil policies do what was asked: the printed reward R(foil) - R(fact) hardly ever makes the agent take an "
-        "action that it does not, with Q in place of R it does; of plans of novel questions, a referee sees that actions "
-        "are taken until their condition holds, places are reached nearly as surely as they can be, and what is avoided "
-        "is not stepped into on purpose.",
+        text="Foil policies do what was asked: the printed reward R(foil) - R(fact) hardly ever makes the agent take "
+        "another action, with Q in place of R it does; of plans of novel questions, a referee sees that actions are "
+        "taken until their condition holds, places are reached nearly as surely as they can be, and what is avoided is "
+        "not stepped into on purpose.",
         metric="adherence",
         arms=("printed formula", "with Q in place of R", "until", "go to", "avoid"),
         cases=FOILS,
@@ -55,8 +55,8 @@ CLAIMS = (
     Claim(
         id="novel-questions",
         text="Questions drawn from the grammar without looking at the agent are understood and answered rightly: the "
-        "probability that the plan is carried out is within 0.05 of a referee's episodes, and what can never be is said "
-        "to be so.",
+        "probability that the plan is carried out is within 0.05 of a referee's episodes, and what can never be is "
+        "said to be so.",
         source="newsletter",
         metric="share",
         arms=("understood", "answered rightly", "impossible, and said so"),
@@ -112,8 +112,9 @@ ITEM = Item(
         "whom seek what the agent shuns.",
         "Agents are optimal for random rewards in the monster's grid, not learned by sampling.",
         "Novel questions are drawn from the grammar itself: that they are understood says nothing of people's English.",
-        "Plans come in two small grids of ours; the referee there is a second program by the same hand, which shares the "
-        "map and the reading of the sentence with the first, but neither its matrices nor its conditions.",
+        "Novel questions are about two small grids; the referee is a second program by the same hand, which shares "
+        "the map, the moves and the reading of the sentence with the first, but neither its probabilities nor its "
+        "conditions.",
         "On slippery ground avoiding is of intention: how often a slip leads there is reported, not prevented.",
         "Outcomes and things are written by hand, as in the paper.",
     ),

@@ -94,8 +94,10 @@ def plans(slip: float, seeds: tuple[int, ...], num: int) -> list[Row]:
                 if best > 0:
                     seen = judged(world, agent, question, begin, rng)
                     measures = {
-                        "until": seen.obeyed.mean(), "go to": min(1.0, seen.kept.mean() / best), "avoid": seen.kept_out.mean()
-                    }  # fmt: skip
+                        "until": seen.obeyed.mean(),
+                        "go to": min(1.0, seen.kept.mean() / best),
+                        "avoid": seen.kept_out.mean(),
+                    }
                     found.append(float(measures[kind]))
             rows.append(row(kind, f"foils/{slip:g}", seed, adherence=np.mean(found)))
     return rows

@@ -44,7 +44,9 @@ def board(name: str) -> Board:
     dense = world.transition.toarray().reshape(len(world.cells), 4, -1)
     to = dense.argmax(2)
     led = np.where(world.blocked[..., None], world.cells[:, None], world.cells[:, None] + np.array(grids.MOVES))
-    return Board(to, led, np.where(world.over[to][..., None], world.monsters[:, None], world.monsters[to]))
+    caught, nowhere = world.events[grids.CAUGHT][to][..., None], np.array([-9, -9])
+    hunter = np.where(caught, led, np.where(world.over[to][..., None], nowhere, world.monsters[to]))
+    return Board(to, led, hunter)
 
 
 def meets(world: World, cond: Cond, cell: np.ndarray, monster: np.ndarray, over: np.ndarray, action: str) -> np.ndarray:
@@ -63,7 +65,8 @@ def meets(world: World, cond: Cond, cell: np.ndarray, monster: np.ndarray, over:
         x, y = np.moveaxis(np.where(off[..., None], 0, ahead), -1, 0)
         return ~over & (off | (drawn[x, y] == "#"))
     if cond.place == "monster":
-        return ~over & (np.abs(cell - monster).sum(-1) <= (cond.kind == "near"))
+        apart = np.abs(cell - monster).sum(-1)
+        return ~over & (apart <= 1) if cond.kind == "near" else apart == 0
     thing = isinstance(cond.place, str)
     where = np.argwhere(world.things[cond.place]) if isinstance(cond.place, str) else np.array([cond.place])
     apart = np.abs(cell[..., None, :] - where).sum(-1).min(-1)
@@ -154,7 +157,7 @@ def _holds(world: World, step: Step, at: tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def surest(world: World, question: Question, starts: np.ndarray, steps: int) -> float:
-    """The greatest probability of coming to all places that a plan goes to, one after the other; 1 if there are none."""
+    """The greatest probability of coming to all places that a plan goes to, one by one; 1 if there are none."""
     rules = board(world.name)
     over = world.over[rules.next]
     after = np.ones(len(world.cells))
