@@ -7,7 +7,7 @@ import pytest
 from theodolite.core.env import time_limit
 from theodolite.core.errors import UserError
 from theodolite.envs import world_env, worlds
-from theodolite.interpret import asking, contrastive, contrastive_places
+from theodolite.interpret import asking, contrastive, contrastive_places, questions
 from theodolite.interpret import contrastive_sampled as sampled
 from theodolite.interpret import contrastive_sampled_text as words
 from theodolite.interpret.outcomes import Spoken
@@ -69,8 +69,19 @@ def test_a_plan_that_is_not_kept_is_counted(both):
     found = sampled.answer(both[1], "why not up until in the trap?", episodes=100)  # nowhere is in the trap
     assert found.kept == 0
     assert "carried out in 0% of them" in words.render(found)
+    assert "I never carried your plan out to its end" in words.render(found)
+    never = sampled.answer(both[1], "why not avoid in the trap until in the trap?", episodes=100)
+    assert never.kept == 1  # which is avoided to the end, although the second never comes
+    assert "of at most 40 steps" in words.render(never) and words.as_json(never)["horizon"] == 40
     always = sampled.answer(both[1], "why not up 3 times?", episodes=100)
     assert always.kept > 0.5
+
+
+def test_or_is_where_either_holds(both):
+    near, away = questions.Cond("near", "trap"), questions.Cond("not", parts=(questions.Cond("near", "trap"),))
+    obs = jnp.eye(len(both[0].agent.policy))
+    either, every = (sampled.holds(both[1].spoken, questions.Cond(k, parts=(near, away))) for k in ("or", "and"))
+    assert either(obs).all() and not every(obs).any() and sampled.holds(both[1].spoken, near)(obs).any()
 
 
 def test_text_and_data_say_the_same_numbers(both):
