@@ -96,7 +96,7 @@ def _split(world: World, agent: Agent, cell: Cell) -> tuple[World, Agent]:
     size, num = len(world.cells), len(world.actions)
     trap = int(np.flatnonzero(world.events[TRAP])[0])
     enters = np.stack([~world.over & (world.cells + move == cell).all(1) for move in MOVES], axis=1)
-    share = ((1 - world.slip) * enters + world.slip / num * enters.any(1)[:, None]).ravel()
+    share = ((1 - world.slip) * enters + world.slip / num * np.any(enters, axis=1, keepdims=True)).ravel()
     rows = np.flatnonzero(share)
     shape = size * num, size
     moved = sparse.csr_array((share[rows], (rows, np.full(len(rows), trap))), shape=shape)

@@ -61,9 +61,9 @@ def meets(world: World, cond: Cond, cell: np.ndarray, monster: np.ndarray, over:
     if cond.kind == "wall":
         drawn = np.array([list(line) for line in world.drawing[::-1]]).T
         ahead = cell + np.array(grids.MOVES[grids.ACTIONS.index(action)])
-        off = ((ahead < 0) | (ahead >= drawn.shape)).any(-1)
-        x, y = np.moveaxis(np.where(off[..., None], 0, ahead), -1, 0)
-        return ~over & (off | (drawn[x, y] == "#"))
+        off = np.any((ahead < 0) | (ahead >= drawn.shape), axis=-1, keepdims=True)
+        x, y = np.moveaxis(np.where(off, 0, ahead), -1, 0)
+        return ~over & (off[..., 0] | (drawn[x, y] == "#"))
     if cond.place == "monster":
         apart = np.abs(cell - monster).sum(-1)
         return ~over & (apart <= 1) if cond.kind == "near" else apart == 0
@@ -161,9 +161,9 @@ def surest(world: World, question: Question, starts: np.ndarray, steps: int) -> 
     rules = board(world.name)
     over = world.over[rules.next]
     after = np.ones(len(world.cells))
-    for step in [step for step in question.steps if step.kind == "reach" and step.target is not None][::-1]:
-        arrives = meets(world, step.target, rules.cell, rules.monster, over, "")
-        here = meets(world, step.target, world.cells, world.monsters, world.over, "") & ~world.over
+    for place in [step.target for step in question.steps[::-1] if step.kind == "reach" and step.target is not None]:
+        arrives = meets(world, place, rules.cell, rules.monster, over, "")
+        here = meets(world, place, world.cells, world.monsters, world.over, "") & ~world.over
         value = np.where(here, after, 0.0)
         for _ in range(steps):
             to = np.where(arrives, after[rules.next], np.where(over, 0.0, value[rules.next]))
