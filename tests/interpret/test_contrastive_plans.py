@@ -153,6 +153,15 @@ def test_the_cell_of_a_trap_is_that_trap(name, cell, slip):
     assert "carried out with probability" in found.text
 
 
+def test_an_agent_that_is_not_optimal_is_asked_the_same():
+    asked = subject("cliff", slip=0.1)
+    poor = asked._replace(agent=why.follow(asked.world, asked.agent.reward, np.ones(len(asked.agent.policy), int)))
+    trap = asking.ask(poor, "what if you go to (5, 0)?").answer
+    assert trap.carried.kept > 0.5 and trap.foil.ever[grids.TRAP] == pytest.approx(1)
+    through = asking.ask(subject("ten"), "why do you avoid the forest?")
+    assert "going to be in the forest" in through.text and through.answer.foil.counts[grids.FOREST] >= 1
+
+
 def test_traps_told_apart_are_one_event():
     told = worlds.ten(slip=0.2)
     agent = why.train(told.world, told.reward)

@@ -18,6 +18,8 @@ ROLLOUTS, ROUNDED = 20_000, 0.1
 """Rollouts that are taken for the truth, and to what stated numbers are rounded."""
 EPISODES, OFF = 2_000, 0.05
 """Episodes that the referee plays, and by how much a probability may differ from their share."""
+SELDOM, NEVER = 0.05, 1e-3
+"""Shares of episodes which are too few to tell what follows, and which are none."""
 ASKED_WORLDS = (WORLD, "ten")
 """Of novel questions; the second has walls."""
 ASKED = ("why not right until wall then up?", "why not go to (3, 3)?", "why not avoid the territory?", "why not right?")
@@ -89,8 +91,8 @@ def plans(slip: float, seeds: tuple[int, ...], num: int) -> list[Row]:
             while len(found) < num:
                 text = referee.sampled_question(rng, world, kind)
                 question = questions.parse(text, contrastive_places.vocabulary(world))
-                begin = referee.starts(world, agent, question.when, HORIZON, EPISODES, rng)
-                best = referee.surest(world, question, begin, HORIZON) if len(begin) else 0.0
+                begin, met = referee.starts(world, agent, question.when, HORIZON, EPISODES, rng)
+                best = referee.surest(world, question, begin, HORIZON) if met >= SELDOM else 0.0
                 if best > 0:
                     seen = judged(world, agent, question, begin, rng)
                     measures = {
@@ -167,16 +169,17 @@ def consequences(slip: float, seeds: tuple[int, ...]) -> list[Row]:
 def right(world: World, agent: why.Agent, question: questions.Question, rng: np.random.Generator) -> tuple[bool, bool]:
     """Whether what is said of a plan agrees with the referee's episodes, and whether it is impossible in truth.
 
-    A situation that no episode meets, and a place that nothing can lead to, must be said to be so; other plans must be
-    carried out as often as is said, and nearly as often as can be.
+    How often its situation is met must be what is said, and is all that is judged where that is seldom. A place that
+    nothing can lead to must be said to be so; other plans must be carried out as often as is said, and nearly as often
+    as can be.
     """
-    begin = referee.starts(world, agent, question.when, HORIZON, EPISODES, rng)
+    begin, met = referee.starts(world, agent, question.when, HORIZON, EPISODES, rng)
     try:
         found = contrastive_answers.answer(world, agent, question, HORIZON)
     except UserError:  # it says that it never comes there
-        return not len(begin), False
-    if not len(begin):
-        return found.reached < OFF, False
+        return met < NEVER, False
+    if met < SELDOM or abs(found.reached - met) > OFF:
+        return abs(found.reached - met) <= SELDOM, False
     ends_before = any(step.kind == "do" for step in question.steps)
     best = referee.surest(world, question, begin, HORIZON)
     if best == 0 or found.impossible:

@@ -17,6 +17,7 @@ from theodolite.interpret.questions import Cond, Question, Step
 
 WALLED = 0.15
 """How often a place is drawn that is a wall, in a world with walls."""
+TRIES = 10
 KINDS = ("do", "until", "avoid", "go to")
 
 
@@ -67,12 +68,14 @@ def meets(world: World, cond: Cond, cell: np.ndarray, monster: np.ndarray, over:
     if cond.place == "monster":
         apart = np.abs(cell - monster).sum(-1)
         return ~over & (apart <= 1) if cond.kind == "near" else apart == 0
-    thing = isinstance(cond.place, str)
+    last = cond.place in ("goal", "trap")  # what ends an episode; being caught somewhere is not being there
+    if isinstance(cond.place, tuple):
+        last = bool(world.things["goal"][cond.place] or world.things["trap"][cond.place])
     where = np.argwhere(world.things[cond.place]) if isinstance(cond.place, str) else np.array([cond.place])
     apart = np.abs(cell[..., None, :] - where).sum(-1).min(-1)
     if cond.kind == "near":
         return ~over & (apart == 1)
-    return (apart == 0) & (~over | (not thing) | (cond.place in ("goal", "trap")))
+    return (apart == 0) & (~over | last)
 
 
 def play(world: World, plan: list[why.Phase], agent: why.Agent, starts: np.ndarray, steps: int, rng) -> Game:
@@ -97,15 +100,17 @@ def play(world: World, plan: list[why.Phase], agent: why.Agent, starts: np.ndarr
     return Game(*(np.stack(x) for x in (states, cells, monsters, actions)))
 
 
-def starts(world: World, agent: why.Agent, when: Cond | None, steps: int, num: int, rng) -> np.ndarray:
-    """Where episodes of the agent first meet a condition; none if they never do."""
-    first = np.full(num, world.start)
+def starts(
+    world: World, agent: why.Agent, when: Cond | None, steps: int, num: int, rng: np.random.Generator
+) -> tuple[np.ndarray, float]:
+    """Where the agent first meets a condition, as often as in `TRIES` times as many episodes, and how often it does."""
     if when is None:
-        return first
+        return np.full(num, world.start), 1.0
+    first = np.full(TRIES * num, world.start)
     game = play(world, [], agent, first, steps, rng)
     met = meets(world, when, game.cells, game.monsters, world.over[game.states], "") & ~world.over[game.states]
-    found = game.states[met.argmax(0), np.arange(num)][met.any(0)]
-    return rng.choice(found, num) if len(found) else found
+    found = game.states[met.argmax(0), np.arange(len(first))][met.any(0)]
+    return rng.choice(found, num) if len(found) else found, len(found) / len(first)
 
 
 class Judged(NamedTuple):
