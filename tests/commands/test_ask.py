@@ -32,7 +32,7 @@ def test_an_answer_is_text_or_data(say):
         (("cliff", "why not upp?"), "perhaps up"),
         (("cliff", "why not up?", "--worth", "gaol=3"), "Did you mean goal?"),
         (("cliff", "why not up?", "--worth", "goal=much"), "expected outcome=number"),
-        (("cliff", "why not up?", "--start", "3", "0"), "free cell"),
+        (("cliff", "why not up?", "--start", "3", "0"), "the cell (3, 0) is a trap: a start must be a free cell"),
         (("cliff",), "QUESTION is missing"),
         (("cliff", "why not up?", "--region", "1", "0"), "the cell (1, 0) is a trap"),
         (("cliff", "why not up?", "--worth", "forest"), "expected outcome=number"),

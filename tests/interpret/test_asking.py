@@ -8,7 +8,7 @@ from serving import subject
 
 from theodolite.core.errors import UserError
 from theodolite.envs import grids, worlds
-from theodolite.interpret import asking, contrastive
+from theodolite.interpret import asking, contrastive, contrastive_places
 
 
 def test_a_region_is_a_thing_like_any_other():
@@ -84,6 +84,6 @@ def test_paths_end_where_the_last_move_led():
 def test_answers_on_ten_by_ten_take_less_than_two_seconds():
     asked = subject("ten", slip=0.1)
     begun = time.process_time()
-    for question in contrastive.vocabulary(asked.world).examples():
+    for question in contrastive_places.vocabulary(asked.world).examples():
         asking.answer_json(asking.ask(asked, question))
     assert time.process_time() - begun < 2  # all five together

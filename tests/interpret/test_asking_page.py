@@ -148,6 +148,20 @@ def test_what_is_not_understood_is_said_and_html_stays_text(opened, ten):
     assert page.text_content("#command").endswith("--start 9 0")
 
 
+def test_what_cannot_be_is_said_and_only_what_it_does_is_drawn(opened, ten):
+    page = opened(ten)
+    page.fill("#question", "what if you go to (2, 1)?")
+    answer(page)
+    assert page.text_content("#judgement") == "I cannot: (2, 1) is a wall."
+    assert page.locator("#maps figure").count() == 1 and not page.is_visible("#differences")
+    page.fill("#question", "what if you go to (5, 0)?")
+    page.click("#go")
+    page.wait_for_selector("#maps .foil")
+    assert "1.00" in page.text_content("#small-print")
+    page.fill("#step", page.get_attribute("#step", "max"))
+    assert "5 steps, then: fall into a trap" in page.text_content("#maps .foil figcaption")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_all_of_it_in_either_scheme(opened, ten, scheme):
     page = opened(ten, viewport={"width": 360, "height": 740}, color_scheme=scheme, has_touch=True)

@@ -94,7 +94,7 @@ def test_an_answer_is_that_of_the_command_line(server):
     ("body", "said"),
     [
         ({"question": "why not rihgt?"}, "perhaps right"),
-        ({"question": "why not up in the region?"}, "no place that I know"),
+        ({"question": "why not up in the region?"}, "no region is marked"),
         ({"question": "why not up?", "region": [[5, 0]]}, "the cell (5, 0) is a trap"),
         ({"question": "why not up?", "region": [[50, 0]]}, "off the map"),
         ({"question": "why not up?", "start": [1, 1]}, "cannot start at (1, 1)"),

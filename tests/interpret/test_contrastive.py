@@ -9,7 +9,7 @@ from theodolite.core import tabular
 from theodolite.core.errors import UserError
 from theodolite.envs import grids
 from theodolite.interpret import contrastive as why
-from theodolite.interpret import contrastive_text, questions
+from theodolite.interpret import contrastive_answers, contrastive_places, contrastive_plans, contrastive_text, questions
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,9 @@ def slippery():
 
 
 def ask(world, agent, text, **options):
-    return why.answer(world, agent, questions.parse(text, why.vocabulary(world)), **options)
+    return contrastive_answers.answer(
+        world, agent, questions.parse(text, contrastive_places.vocabulary(world)), **options
+    )
 
 
 def test_values_are_those_of_policy_iteration():
@@ -38,8 +40,8 @@ def test_values_are_those_of_policy_iteration():
 @pytest.mark.parametrize("text", ["why not right until wall then up 2 times?", "why not up whenever near the trap?"])
 def test_expectations_are_those_of_rollouts(slippery, text):
     world, agent = slippery
-    question = questions.parse(text, why.vocabulary(world))
-    plan = why.phases(world, agent, question)
+    question = questions.parse(text, contrastive_places.vocabulary(world))
+    plan = contrastive_plans.phases(world, agent, question)
     start = np.eye(len(agent.policy))[world.start]
     exact = why.consequences(world, plan, agent, start, horizon=30)
     rng, num = np.random.default_rng(0), 3_000
@@ -88,7 +90,7 @@ def test_the_agent_never_loses_by_its_own_discounted_rewards(slippery):
     world, agent = slippery
     start = np.eye(len(agent.policy))[world.start]
     for text in ("why not right?", "why not avoid the territory?"):
-        plan = why.phases(world, agent, questions.parse(text, why.vocabulary(world)))
+        plan = contrastive_plans.phases(world, agent, questions.parse(text, contrastive_places.vocabulary(world)))
         values = []
         for p in ([], plan):
             arrived = [why.propagate(world, p, agent, start, t)[0] @ agent.reward for t in range(1, 40)]
@@ -119,7 +121,7 @@ def test_the_most_probable_path_misses_what_expectations_see(slippery):
 def test_the_text_says_the_numbers_of_the_answer(slippery):
     world, agent = slippery
     found = ask(world, agent, "why left instead of right until wall?")
-    text, plain = contrastive_text.render(world, found), why.as_json(world, found)
+    text, plain = contrastive_text.render(world, found), contrastive_answers.as_json(world, found)
     goal = next(o for o in plain["outcomes"] if o["name"] == grids.GOAL)
     assert f"{100 * goal['fact']:.1f}%" in text
     assert f"{100 * goal['foil']:.1f}%" in text

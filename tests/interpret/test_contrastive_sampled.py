@@ -1,5 +1,6 @@
 """Rollouts against exact expectations in a world where both can be had; the words of environments against episodes."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from theodolite.core.env import time_limit
 from theodolite.core.errors import UserError
 from theodolite.envs import world_env, worlds
-from theodolite.interpret import asking, contrastive
+from theodolite.interpret import asking, contrastive, contrastive_places, questions
 from theodolite.interpret import contrastive_sampled as sampled
 from theodolite.interpret import contrastive_sampled_text as words
 from theodolite.interpret.outcomes import Spoken
@@ -19,7 +20,7 @@ def both():
     told = worlds.cliff(slip=0.3)
     world = told.world
     agent = contrastive.train(world, told.reward)
-    near = contrastive.beside(world, world.things["trap"])
+    near = contrastive_places.beside(world, world.things["trap"])
     cells = np.zeros((len(told.reward), 1), np.float32)
     cells[~world.over, 0] = near[world.cells[~world.over, 0], world.cells[~world.over, 1]]
     distance, policy = jnp.asarray(2 - 1.5 * cells[:, 0]), jnp.asarray(agent.policy, jnp.int32)
@@ -69,8 +70,28 @@ def test_a_plan_that_is_not_kept_is_counted(both):
     found = sampled.answer(both[1], "why not up until in the trap?", episodes=100)  # nowhere is in the trap
     assert found.kept == 0
     assert "carried out in 0% of them" in words.render(found)
+    assert "I never carried your plan out to its end" in words.render(found)
+    assert "of at most 40 steps" in words.render(found) and words.as_json(found)["horizon"] == 40
     always = sampled.answer(both[1], "why not up 3 times?", episodes=100)
     assert always.kept > 0.5
+
+
+def test_what_is_avoided_to_the_end_is_kept_whether_or_not_its_until_comes(both):
+    def never(obs):
+        return jnp.zeros(len(obs), bool)
+
+    key = jax.random.key(0)
+    avoiding = sampled.Phase(both[1].policy, never, 0, never)
+    then_up = sampled.Phase(both[1].policy, None, 1)
+    assert sampled.simulate(both[1], [avoiding], None, key, 20).kept.all()
+    assert not sampled.simulate(both[1], [avoiding, then_up], None, key, 20).kept.any()
+
+
+def test_or_is_where_either_holds(both):
+    near, away = questions.Cond("near", "trap"), questions.Cond("not", parts=(questions.Cond("near", "trap"),))
+    obs = jnp.eye(len(both[0].agent.policy))
+    either, every = (sampled.holds(both[1].spoken, questions.Cond(k, parts=(near, away))) for k in ("or", "and"))
+    assert either(obs).all() and not every(obs).any() and sampled.holds(both[1].spoken, near)(obs).any()
 
 
 def test_text_and_data_say_the_same_numbers(both):

@@ -10,7 +10,7 @@ import numpy as np
 from theodolite.core.errors import UserError, nearest, unknown
 from theodolite.envs import grids, worlds
 from theodolite.envs.worlds import Told
-from theodolite.interpret import asking, contrastive
+from theodolite.interpret import asking, contrastive, contrastive_answers
 from theodolite.interpret.asking import Subject
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def answer(asked: "Subject | Asked", flags: "Flags") -> Found:
     text = flags.question or ""
     if isinstance(asked, Subject):
         found = asking.ask(asked, text, flags.region)
-        return Found(f"{found.text}\n\n{found.drawing}", contrastive.as_json(found.world, found.answer))
+        return Found(f"{found.text}\n\n{found.drawing}", contrastive_answers.as_json(found.world, found.answer))
     from theodolite.interpret import contrastive_sampled, contrastive_sampled_text
 
     sampled = contrastive_sampled.answer(asked, text, flags.episodes)

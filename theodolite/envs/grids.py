@@ -24,6 +24,8 @@ GOAL, TRAP, CAUGHT = "reach the goal", "fall into a trap", "be caught by the mon
 NEAR_MONSTER, FOREST, STEP = "come next to the monster", "walk through forest", "take a step"
 REWARDS = {GOAL: 100.0, TRAP: -100.0, CAUGHT: -100.0, NEAR_MONSTER: -100.0, FOREST: -5.0, STEP: -1.0}
 ENDINGS = (GOAL, TRAP, CAUGHT)
+BARRED = {"#": "a wall", "G": "the goal", "T": "a trap"}
+"""Where nothing can start, in words."""
 MAPS: dict[str, tuple[tuple[str, ...], tuple[int, int] | None, str]] = {
     "monster-grid": ((
         "F.....G",
@@ -82,6 +84,8 @@ class World(NamedTuple):
     """What cells are called, if not by their coordinates."""
     beside: Bool[np.ndarray, "X Y X Y"] | None = None
     """Which cells are a step apart, if not those that touch."""
+    ends: dict[tuple[int, int], int] | None = None
+    """The endings of cells that are told apart from others of their kind."""
 
     @property
     def begin(self) -> Float[np.ndarray, " S"]:
@@ -125,8 +129,8 @@ def grid(name: str = "monster-grid", *, slip: float = 0.0, start: tuple[int, int
 def _check_start(chars: np.ndarray, where: tuple[int, int]) -> None:
     x, y = where
     inside = 0 <= x < chars.shape[0] and 0 <= y < chars.shape[1]
-    if not inside or chars[x, y] in "#GT":
-        what = f"is {chars[x, y]!r} on the map" if inside else "is off the map"
+    if not inside or str(chars[x, y]) in BARRED:
+        what = f"is {BARRED[str(chars[x, y])]}" if inside else "is off the map"
         raise UserError(f"the cell ({x}, {y}) {what}: a start must be a free cell of the {chars.shape[0]} × "
                         f"{chars.shape[1]} grid, counted from (0, 0) at the bottom left.")  # fmt: skip
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from theodolite.core.errors import UserError
 from theodolite.envs.grids import MOVES, World
-from theodolite.interpret import contrastive, contrastive_text, questions
-from theodolite.interpret.contrastive import Agent, Answer
+from theodolite.interpret import contrastive, contrastive_answers, contrastive_text, questions
+from theodolite.interpret.contrastive import Agent
+from theodolite.interpret.contrastive_answers import Answer
+from theodolite.interpret.contrastive_places import vocabulary
+from theodolite.interpret.questions import REGION
 
-REGION = "region"
-"""What marked cells are called in questions."""
 Cell = tuple[int, int]
 
 
@@ -54,8 +55,8 @@ def ask(subject: Subject, text: str, region: Sequence[Cell] = (), start: Cell | 
     """
     world = (subject if start is None else started(subject, start)).world
     world = marked(world, region) if region else world
-    question = questions.parse(text, contrastive.vocabulary(world))
-    return Said(world, contrastive.answer(world, subject.agent, question, subject.horizon))
+    question = questions.parse(text, vocabulary(world))
+    return Said(world, contrastive_answers.answer(world, subject.agent, question, subject.horizon))
 
 
 def standing(world: World) -> set[Cell]:
@@ -111,7 +112,7 @@ def started(subject: Subject, start: Cell) -> Subject:
 def world_json(subject: Subject) -> dict[str, Any]:
     """All that is needed to draw the world and to help with a question."""
     world = subject.world
-    words = contrastive.vocabulary(world)
+    words = vocabulary(world)
     monster = world.monsters[world.start].tolist()
     own = contrastive.track(world, [], subject.agent, world.start, subject.horizon)
     names = None if world.names is None else [[x, y, name] for (x, y), name in world.names.items()]
@@ -128,11 +129,11 @@ def world_json(subject: Subject) -> dict[str, Any]:
 def answer_json(found: Said) -> dict[str, Any]:
     """The answer as data, in words, and as two paths to draw."""
     fact, foil = (steps(found.world, track) for track in found.answer.tracks)
-    same = contrastive_text.same(found.answer)
+    rows = contrastive_text.rows(found.world, found.answer) if contrastive_text.told(found.answer) else []
     return {
-        **contrastive.as_json(found.world, found.answer), "text": found.text, "tracks": [fact, foil],
+        **contrastive_answers.as_json(found.world, found.answer), "text": found.text, "tracks": [fact, foil],
         "sentences": contrastive_text.sentences(found.world, found.answer),
-        "rows": [] if same else contrastive_text.rows(found.world, found.answer),
+        "rows": rows,
     }  # fmt: skip
 
 

@@ -60,7 +60,7 @@ class Played(NamedTuple):
     worth: Float[Array, "B K"]
     """What was paid at it."""
     kept: Bool[Array, " B"]
-    """Whether the plan came to its end, and nothing forbidden was met."""
+    """Whether the plan came to its end, or was one to avoid something to the end, and nothing forbidden was met."""
 
 
 class Answer(NamedTuple):
@@ -83,6 +83,9 @@ class Answer(NamedTuple):
     returns: tuple[float, float]
     difference: tuple[float, float, float]
     kept: float
+    """Share of the episodes in which the plan was carried out."""
+    limit: int
+    """Steps of an episode at most."""
 
 
 def vocabulary(spoken: Spoken) -> Vocabulary:
@@ -95,9 +98,10 @@ def holds(spoken: Spoken, cond: Cond) -> Holds:
     if cond.kind == "not":
         inner = holds(spoken, cond.parts[0])
         return lambda obs: ~inner(obs)
-    if cond.kind == "and":
+    if cond.kind in ("and", "or"):
         first, second = (holds(spoken, part) for part in cond.parts)
-        return lambda obs: first(obs) & second(obs)
+        both = cond.kind == "and"
+        return lambda obs: first(obs) & second(obs) if both else first(obs) | second(obs)
     measure = spoken.things[str(cond.place)]
     if cond.kind == "near":
         return lambda obs: (measure(obs) > 0) & (measure(obs) <= 1)
@@ -171,7 +175,7 @@ def simulate(asked: Asked, plan: list[Phase], when: Holds | None, key: PRNGKey, 
     first = (state, obs, ~no, no, zero, zero, jnp.zeros_like(asked.policy(obs)), (nothing, nothing, no))
     last, _ = jax.lax.scan(one, first, jnp.arange(asked.limit))
     _, _, _, met, k, _, own, (counts, worth, broken) = last
-    endless = bool(plan) and plan[-1].until is None and not plan[-1].times
+    endless = bool(plan) and not plan[-1].times and (plan[-1].until is None or plan[-1].forbidden is not None)
     return Played(met, own, counts, worth, met & ~broken & (k >= len(plan) - endless))
 
 
@@ -241,7 +245,7 @@ def compare(asked: Asked, question: Question, fact: Played, foil: Played) -> Ans
         question, len(met), int(met.sum()), names[int(mostly.argmax())], float(mostly.max() / mostly.sum()), outcomes,
         own, other, np.array([interval for interval, _ in each]),
         np.array([p <= level for (_, p), level in zip(each, levels, strict=True)]), returns,
-        _interval(paired.sum(1))[0], float(foil.kept[met].mean()),
+        _interval(paired.sum(1))[0], float(foil.kept[met].mean()), asked.limit,
     )  # fmt: skip
 
 

@@ -41,6 +41,11 @@ def _outcomes(found: Answer) -> list[str]:
 
 
 def _judgement(found: Answer) -> str:
+    unkept = "" if found.kept else "I never carried your plan out to its end: this is what trying led to. "
+    return unkept + _worth(found)
+
+
+def _worth(found: Answer) -> str:
     difference, low, high = found.difference
     if low <= 0 <= high:
         return (
@@ -55,8 +60,8 @@ def _judgement(found: Answer) -> str:
 
 
 def _small_print(found: Answer) -> str:
-    kept = "" if found.kept > 0.995 else f"; your plan was carried out in {100 * found.kept:.0f}% of them"
-    return f"({found.met} episodes of each with the same random numbers, 95% intervals{kept})"
+    kept = f"your plan was carried out in {100 * found.kept:.0f}% of them, of at most {found.limit} steps"
+    return f"({found.met} episodes of each with the same random numbers, 95% intervals; {kept})"
 
 
 def as_json(found: Answer) -> dict[str, Any]:
@@ -72,4 +77,5 @@ def as_json(found: Answer) -> dict[str, Any]:
         ],
         "return_fact": found.returns[0], "return_foil": found.returns[1], "difference": found.difference[0],
         "difference_interval": list(found.difference[1:]), "plan_kept": found.kept,
+        "horizon": found.limit,
     }  # fmt: skip

@@ -20,18 +20,22 @@ LISTENERS: dict[str, Any] = {
 CLAIMS = (
     Claim(
         id="foils-are-followed",
-        text="Share of questions whose foil policy takes the action asked about: the printed reward R(foil) - R(fact) "
-        "hardly ever makes it; with Q in place of R, and as a plan, it does.",
+        text="Foil policies do what was asked: the printed reward R(foil) - R(fact) hardly ever makes the agent take "
+        "another action, with Q in place of R it does; of plans of novel questions, a referee sees that actions are "
+        "taken until their condition holds, places are reached nearly as surely as they can be, and what is avoided is "
+        "not stepped into on purpose.",
         metric="adherence",
-        arms=("printed formula", "with Q in place of R", "plan"),
+        arms=("printed formula", "with Q in place of R", "until", "go to", "avoid"),
         cases=FOILS,
         statistic="mean",
-        unit="share of questions",
+        unit="share: of questions, episodes, the greatest probability, steps",
         level="probability of a random move",
         where="section 4",
         expect=(
             at_least("with Q in place of R", 0.95),
-            at_least("plan", 0.95),
+            at_least("until", 0.95),
+            at_least("go to", 0.95),
+            at_least("avoid", 0.95),
             at_most("printed formula", 0.5),
         ),
     ),
@@ -50,15 +54,17 @@ CLAIMS = (
     ),
     Claim(
         id="novel-questions",
-        text="Questions drawn from the grammar without looking at the agent are understood and answered.",
+        text="Questions drawn from the grammar without looking at the agent are understood and answered rightly: the "
+        "probability that the plan is carried out is within 0.05 of a referee's episodes, and what can never be is "
+        "said to be so.",
         source="newsletter",
         metric="share",
-        arms=("understood", "answered"),
+        arms=("understood", "answered rightly", "impossible, and said so"),
         cases=("novel questions",),
         scope="toy",
         statistic="mean",
         unit="share of questions",
-        expect=(at_least("answered", 0.9),),
+        expect=(at_least("answered rightly", 0.9), at_least("impossible, and said so", 0.95)),
     ),
     Claim(
         id="contrast-tells-more",
@@ -106,6 +112,10 @@ ITEM = Item(
         "whom seek what the agent shuns.",
         "Agents are optimal for random rewards in the monster's grid, not learned by sampling.",
         "Novel questions are drawn from the grammar itself: that they are understood says nothing of people's English.",
+        "Novel questions are about two small grids; the referee is a second program by the same hand, which shares "
+        "the map, the moves and the reading of the sentence with the first, but neither its probabilities nor its "
+        "conditions.",
+        "On slippery ground avoiding is of intention: how often a slip leads there is reported, not prevented.",
         "Outcomes and things are written by hand, as in the paper.",
     ),
 )

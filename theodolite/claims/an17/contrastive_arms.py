@@ -4,39 +4,46 @@ from functools import cache, partial
 
 import numpy as np
 
+from theodolite.claims.an17 import contrastive_referee as referee
 from theodolite.core.claim import Job, Row, Size, row
 from theodolite.core.errors import UserError
 from theodolite.envs import grids
 from theodolite.envs.grids import World
 from theodolite.interpret import contrastive as why
-from theodolite.interpret import questions
+from theodolite.interpret import contrastive_answers, contrastive_places, contrastive_plans, questions
 
 WORLD, HORIZON = "monster-grid", 60
 SLIPS = (0.0, 0.1, 0.2)
 ROLLOUTS, ROUNDED = 20_000, 0.1
 """Rollouts that are taken for the truth, and to what stated numbers are rounded."""
+EPISODES, OFF = 2_000, 0.05
+"""Episodes that the referee plays, and by how much a probability may differ from their share."""
+SELDOM, NEVER = 0.05, 1e-3
+"""Shares of episodes which are too few to tell what follows, and which are none."""
+ASKED_WORLDS = (WORLD, "ten")
+"""Of novel questions; the second has walls."""
 ASKED = ("why not right until wall then up?", "why not go to (3, 3)?", "why not avoid the territory?", "why not right?")
 NUM: dict[Size, dict[str, int]] = {
-    "smoke": {"agents": 2, "states": 2, "questions": 3, "candidates": 5, "told": 2},
-    "quick": {"agents": 5, "states": 20, "questions": 40, "candidates": 30, "told": 6},
-    "full": {"agents": 30, "states": 50, "questions": 200, "candidates": 200, "told": 40},
+    "smoke": {"agents": 2, "states": 2, "plans": 1, "questions": 4, "candidates": 5, "told": 2},
+    "quick": {"agents": 5, "states": 20, "plans": 8, "questions": 40, "candidates": 30, "told": 6},
+    "full": {"agents": 30, "states": 50, "plans": 20, "questions": 200, "candidates": 200, "told": 40},
 }
 
 
 @cache
-def world_with(slip: float) -> World:
-    """The monster's grid."""
-    return grids.grid(WORLD, slip=slip)
+def world_with(slip: float, name: str = WORLD) -> World:
+    """A grid, the monster's if no other is named."""
+    return grids.grid(name, slip=slip)
 
 
-def agent_of(seed: int, slip: float) -> why.Agent:
+def agent_of(seed: int, slip: float, name: str = WORLD) -> why.Agent:
     """The optimal agent for rewards drawn at random: 100 for the goal, other outcomes better or worse than usual."""
     rng = np.random.default_rng(seed)
     drawn = {
         grids.TRAP: rng.uniform(-150, 0), grids.CAUGHT: rng.uniform(-150, 0), grids.NEAR_MONSTER: rng.uniform(-150, 0),
         grids.FOREST: rng.uniform(-20, 2), grids.STEP: rng.uniform(-3, -0.2),
     }  # fmt: skip
-    world = world_with(slip)
+    world = world_with(slip, name)
     return why.train(world, grids.rewards(world, drawn))
 
 
@@ -64,16 +71,48 @@ def foils(slip: float, seeds: tuple[int, ...], num: int) -> list[Row]:
         agent, rng, hits = agent_of(seed, slip), np.random.default_rng(seed), {}
         for state in visited(world, agent, rng, num):
             action = int((agent.policy[state] + rng.integers(1, 4)) % 4)
-            question = questions.parse(f"why not {world.actions[action]}?", why.vocabulary(world))
             policies = {
                 "printed formula": why.printed_foil(world, agent, state, action),
                 "with Q in place of R": why.margin_foil(world, agent, state, action),
-                "plan": why.phases(world, agent, question)[0].policy,
             }
             for arm, policy in policies.items():
                 hits.setdefault(arm, []).append(policy[state] == action)
         rows += [row(arm, f"foils/{slip:g}", seed, adherence=np.mean(found)) for arm, found in hits.items()]
     return rows
+
+
+def plans(slip: float, seeds: tuple[int, ...], num: int) -> list[Row]:
+    """How far plans of novel questions do what their words say, in the referee's eyes."""
+    rows, world = [], world_with(slip)
+    for seed in seeds:
+        agent, rng = agent_of(seed, slip), np.random.default_rng(2_000 + seed)
+        for kind in ("until", "go to", "avoid"):
+            found: list[float] = []
+            while len(found) < num:
+                text = referee.sampled_question(rng, world, kind)
+                question = questions.parse(text, contrastive_places.vocabulary(world))
+                begin, met = referee.starts(world, agent, question.when, HORIZON, EPISODES, rng)
+                best = referee.surest(world, question, begin, HORIZON) if met >= SELDOM else 0.0
+                if best > 0:
+                    seen = judged(world, agent, question, begin, rng)
+                    measures = {
+                        "until": seen.obeyed.mean(),
+                        "go to": min(1.0, seen.kept.mean() / best),
+                        "avoid": seen.kept_out.mean(),
+                    }
+                    found.append(float(measures[kind]))
+            rows.append(row(kind, f"foils/{slip:g}", seed, adherence=np.mean(found)))
+    return rows
+
+
+def judged(
+    world: World, agent: why.Agent, question: questions.Question, begin: np.ndarray, rng: np.random.Generator
+) -> referee.Judged:
+    """What the referee sees of the foil of a question, begun in given states."""
+    apart, known = contrastive_places.told_apart(world, agent, question)
+    start = np.bincount(begin, minlength=len(known.policy)) / len(begin)
+    plan = contrastive_plans.phases(apart, known, question, start, HORIZON)
+    return referee.judge(world, question, referee.play(world, plan, agent, begin, HORIZON, rng))
 
 
 def endings(found: why.Consequences) -> np.ndarray:
@@ -115,7 +154,7 @@ def consequences(slip: float, seeds: tuple[int, ...]) -> list[Row]:
         agent, rng = agent_of(seed, slip), np.random.default_rng(seed)
         errors: dict[str, list[float]] = {"expectation": [], "most probable path": []}
         for text in ASKED:
-            plan = why.phases(world, agent, questions.parse(text, why.vocabulary(world)))
+            plan = contrastive_plans.phases(world, agent, questions.parse(text, contrastive_places.vocabulary(world)))
             truth = rolled_out(world, plan, agent, rng)
             reported = {
                 "expectation": why.consequences(world, plan, agent, start, HORIZON),
@@ -127,37 +166,50 @@ def consequences(slip: float, seeds: tuple[int, ...]) -> list[Row]:
     return rows
 
 
-def sampled_question(rng: np.random.Generator) -> str:
-    """A sentence of the grammar, without looking at any agent."""
-    thing = str(rng.choice(["forest", "trap", "monster", "territory"]))
-    place = f"({rng.integers(7)}, {rng.integers(7)})" if rng.random() < 0.5 else f"the {thing}"
-    action, other = (str(a) for a in rng.choice(grids.ACTIONS, 2, replace=False))
-    cond = str(rng.choice(["wall", f"near the {thing}", f"at {place}", f"not near the {thing}"]))
-    step = str(rng.choice([
-        action, f"{action} until {cond}", f"{action} {rng.integers(1, 5)} times", f"avoid the {thing}",
-        f"avoid the {thing} until {cond.replace('wall', 'at the goal')}", f"go to {place}", f"{action} then {other}",
-    ]))  # fmt: skip
-    opening = str(rng.choice(["why not", "what if you", f"why {other} instead of", "why don't you"]))
-    when = f" when near the {thing}" if rng.random() < 0.2 else ""
-    return f"{opening} {step}{when}?"
+def right(world: World, agent: why.Agent, question: questions.Question, rng: np.random.Generator) -> tuple[bool, bool]:
+    """Whether what is said of a plan agrees with the referee's episodes, and whether it is impossible in truth.
+
+    How often its situation is met must be what is said, and is all that is judged where that is seldom. A place that
+    nothing can lead to must be said to be so; other plans must be carried out as often as is said, and nearly as often
+    as can be.
+    """
+    begin, met = referee.starts(world, agent, question.when, HORIZON, EPISODES, rng)
+    try:
+        found = contrastive_answers.answer(world, agent, question, HORIZON)
+    except UserError:  # it says that it never comes there
+        return met < NEVER, False
+    if met < SELDOM or abs(found.reached - met) > OFF:
+        return abs(found.reached - met) <= SELDOM, False
+    ends_before = any(step.kind == "do" for step in question.steps)
+    best = referee.surest(world, question, begin, HORIZON)
+    if best == 0 or found.impossible:
+        return best == 0 and bool(found.impossible), best == 0
+    share = float(judged(world, agent, question, begin, rng).kept.mean())
+    avoids = any(step.kind == "avoid" for step in question.steps)
+    enough = ends_before or avoids or share >= (1 - OFF) * best - OFF
+    return abs(share - found.carried.kept) <= OFF and enough, False
 
 
 def novel(seeds: tuple[int, ...], num: int) -> list[Row]:
-    """Shares of novel questions that are understood, and that are answered with consequences."""
-    rows, world = [], world_with(0.1)
-    words = why.vocabulary(world)
+    """Shares of novel questions that are understood and answered rightly, and of impossible plans that are said so."""
+    rows = []
     for seed in seeds:
-        agent, rng = agent_of(seed, 0.1), np.random.default_rng(1_000 + seed)
-        understood = answered = 0
-        for _ in range(num):
+        rng, understood, good, impossible = np.random.default_rng(1_000 + seed), 0, 0, list[bool]()
+        for i in range(num):
+            name = ASKED_WORLDS[i % len(ASKED_WORLDS)]
+            world, agent = world_with(0.1, name), agent_of(seed, 0.1, name)
             try:
-                question = questions.parse(sampled_question(rng), words)
-                understood += 1
-                answered += bool(why.answer(world, agent, question, HORIZON).contributions)
+                text = referee.sampled_question(rng, world)
+                question = questions.parse(text, contrastive_places.vocabulary(world))
             except UserError:
                 continue
-        rows.append(row("understood", "novel questions", seed, share=understood / num))
-        rows.append(row("answered", "novel questions", seed, share=answered / num))
+            understood += 1
+            said, never = right(world, agent, question, rng)
+            good += said
+            impossible += [said] * never
+        shares = {"understood": understood / num, "answered rightly": good / num}
+        shares |= {"impossible, and said so": float(np.mean(impossible))} if impossible else {}
+        rows += [row(arm, "novel questions", seed, share=share) for arm, share in shares.items()]
     return rows
 
 
@@ -218,6 +270,7 @@ def jobs(size: Size, seeds: int | None) -> list[Job]:
     speakers = tuple(range(min(n["candidates"], seeds or n["candidates"], 20)))
     return [
         *(Job("foils", f"{slip:g}", who, partial(foils, slip, who, n["states"]), cost=2) for slip in SLIPS),
+        *(Job("plans", f"{slip:g}", who, partial(plans, slip, who, n["plans"]), cost=8) for slip in SLIPS),
         *(Job("consequences", f"{slip:g}", who, partial(consequences, slip, who), cost=2) for slip in SLIPS),
         Job("answers", "novel", who, partial(novel, who, n["questions"]), cost=5),
         Job("listeners", "all", speakers, partial(listeners, n["candidates"], n["told"], speakers), cost=20),

@@ -305,7 +305,8 @@ function show(found, body) {
   ["situation", "proposal", "judgement", "small-print"].forEach((id, i) => { by(id).textContent = found.sentences[i]; });
   const end = track => track.at(-1).action ? "on and on" : `${track.length - 1} steps, then: ${track.at(-1).event || "nothing"}`;
   const note = track => world.names || track.length > world.horizon ? `the ${track.length - 1} likeliest steps` : end(track);
-  by("maps").replaceChildren(answering(tracks[0], "What I do", note(tracks[0]), "fact"), answering(tracks[1], "Your plan", note(tracks[1]), "foil"));
+  const ways = [answering(tracks[0], "What I do", note(tracks[0]), "fact"), answering(tracks[1], "Your plan", note(tracks[1]), "foil")];
+  by("maps").replaceChildren(...ways.slice(0, found.impossible ? 1 : 2));
   by("step").max = Math.max(...tracks.map(track => track.length)) - 1;
   by("step").value = 0;
   by("differences").hidden = found.rows.length === 0;
