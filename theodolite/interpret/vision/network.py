@@ -131,7 +131,7 @@ def checked(params: Params, shapes: Shapes, where: str) -> Params:
     """The layers of a network that `shapes` names, in its order; `where` names the file in errors.
 
     Raises:
-        UserError: a layer is missing, or a kernel or a bias has another shape.
+        UserError: a layer is missing, or a kernel or a bias has another shape, or numbers that are not finite.
     """
     for layer, shape in shapes.items():
         if layer not in params:
@@ -143,9 +143,15 @@ def checked(params: Params, shapes: Shapes, where: str) -> Params:
                     f"{where}: the {part} of {layer} has the shape {found}, expected {expected}. Is it the file of "
                     "another network, or of one that was changed?"
                 )
-    return {
+    whole = {
         layer: {part: np.asarray(params[layer][part], np.float32) for part in ("kernel", "bias")} for layer in shapes
     }
+    for layer, parts in whole.items():
+        for part, array in parts.items():
+            if bad := array.size - int(np.isfinite(array).sum()):
+                raise UserError(f"{where}: of the {array.size:,} numbers of the {part} of {layer}, {bad:,} are not finite. "
+                                "The file is damaged, or its training diverged: get it again.")  # fmt: skip
+    return whole
 
 
 def redirect(params: Any, sign: Scalar) -> Any:
