@@ -139,7 +139,8 @@ def _config(flags: Flags, steps: int) -> Any:
 
 def _picture(flags: Flags, network: Any) -> int:
     from theodolite.interpret.vision import gallery, images, objective_text, objectives, optimize
-    from theodolite.interpret.vision import transforms, transparency
+    from theodolite.interpret.vision.transforms import compose
+    from theodolite.interpret.vision.transparency import displayed, on_background
 
     objective = objective_text.parse(flags.objective or "", network, flags.pictures)
     size, steps = flags.size or 224, flags.steps or 512
@@ -148,11 +149,11 @@ def _picture(flags: Flags, network: Any) -> int:
     transparent = flags.parameterization == "rgba"
     if transparent:
         objective = objective * (1 - objectives.opacity())
-        changed = transforms.compose(transparency.on_background(), changed)
+        changed = compose(on_background(), changed)
     made = gallery.copies(made, flags.pictures) if flags.pictures > 1 else made
     chunks = optimize.optimise(network, objective, made, changed, _config(flags, steps), flags.seed)
     ended = last(f"{objective} of {network.name}", chunks, steps)
-    found = [transparency.displayed(i) if transparent else i for i in ended.chunk.images]
+    found = [displayed(i) if transparent else i for i in ended.chunk.images]
     path = Path(flags.out) / f"{file_name(flags.objective or '')}.png"
     images.save(path, found[0] if len(found) == 1 else images.sheet(found))
     reached = f"{ended.chunk.objective[-1]:.4g} after {ended.chunk.step} steps"

@@ -105,8 +105,8 @@ def corpus(documents: Sequence[str], length: int, vocabulary: int, name: str = "
         raise UserError(
             f"{name} gives {given}, expected at least {FEWEST_SEQUENCES} of {length} characters for each: "
             + (
-                f"it repeats itself, and of its {len(documents):,} pieces only {different:,} begin differently. Equal ones "
-                "are never held out from one another: take a text that repeats itself less."
+                f"it repeats itself, of its {len(documents):,} pieces only {different:,} begin differently, and equal "
+                "ones are never held out from one another: take a text that repeats itself less."
                 if 2 * different < len(documents)
                 else "take a longer text, or a shorter length."
             )

@@ -64,7 +64,7 @@ class Network(NamedTuple):
         return number
 
     def class_number(self, name: str) -> int:
-        """The class of a name or of a number written out.
+        """The class of a name, of a word that only its name has, or of a number written out.
 
         Raises:
             UserError: the network has no classifier, or no such class; the message lists the nearest names.
@@ -78,6 +78,9 @@ class Network(NamedTuple):
         folded = [known.casefold() for known in self.classes]
         if name.casefold() in folded:
             return folded.index(name.casefold())
+        having = [i for i, known in enumerate(folded) if name.casefold() in known.split()]
+        if len(having) == 1:
+            return having[0]
         raise UserError(f"{self.name} has no class {name!r}.{nearest(name, self.classes)} A class's number works too.")
 
 
@@ -149,8 +152,10 @@ def checked(params: Params, shapes: Shapes, where: str) -> Params:
     for layer, parts in whole.items():
         for part, array in parts.items():
             if bad := array.size - int(np.isfinite(array).sum()):
-                raise UserError(f"{where}: of the {array.size:,} numbers of the {part} of {layer}, {bad:,} are not finite. "
-                                "The file is damaged, or its training diverged: get it again.")  # fmt: skip
+                raise UserError(
+                    f"{where}: of {array.size:,} numbers in the {part} of {layer}, {bad:,} are not finite. The file is "
+                    "damaged, or its training diverged: get it again."
+                )
     return whole
 
 
