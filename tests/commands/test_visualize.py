@@ -74,11 +74,11 @@ def test_what_is_converted_is_said(tmp_path, capsys):
         ("L", "is grey: its three channels"),
         ("LA", "is grey"),
         ("RGB", ""),
-        ("CMYK", "the colours CMYK"),
+        ("CMYK", "has the colours CMYK"),
     ):
         path = tmp_path / f"{mode}.tif"
         Image.new(mode, (40, 40)).save(path)
-        assert style.photograph(str(path)).shape == (40, 40, 3)
+        assert style.in_three_colours(str(path)).shape == (40, 40, 3)
         said = capsys.readouterr().err
         assert (f"{mode}.tif {says}" in said and said.count("\n") == 1) if says else not said
 

@@ -52,11 +52,11 @@ def main(argv: list[str]) -> int:
 
     if (flags.content is None) == (flags.mesh is None):
         raise UserError("say either --content and a photograph, or --mesh and a shape or a file.")
-    style = photograph(flags.style)
+    style = in_three_colours(flags.style)
     if flags.mesh:
         compile_cache.enable()
         return meshes.style(flags, models.load(flags.model, flags.weights), style, flags.mesh)
-    content = photograph(flags.content or "")
+    content = in_three_colours(flags.content or "")
     compile_cache.enable()
     network = models.load(flags.model, flags.weights)
     style_transfer.layers_of(network)
@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
     return ended.code
 
 
-def photograph(name: str) -> Any:
+def in_three_colours(name: str) -> Any:
     """The photograph in three colours of 8 bits; what was converted is said."""
     from theodolite.interpret.vision import images
 
