@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from theodolite.core.arrays import Scalar
+from theodolite.core.convolution import factors
 from theodolite.core.errors import UserError, nearest
 
 Activations = dict[str, Float[Array, "..."]]
@@ -167,3 +168,18 @@ def redirect(params: Any, sign: Scalar) -> Any:
     A network of the user's own has its own gradient: its parameters are returned as they are.
     """
     return {**params, "redirect": jnp.asarray(sign, jnp.float32)} if isinstance(params, dict) else params
+
+
+def prepared(params: Any) -> Any:
+    """Parameters with what convolutions compute of their kernels alone, which then no step of many computes again.
+
+    No gradient flows into the kernels any more. Parameters of the user's own kind are returned as they are.
+    """
+    return {name: _with_factors(layer) for name, layer in params.items()} if isinstance(params, dict) else params
+
+
+def _with_factors(layer: Any) -> Any:
+    if not isinstance(layer, dict) or getattr(layer.get("kernel"), "ndim", 0) != 4:
+        return layer
+    found = factors(layer["kernel"])
+    return layer if found is None else {**layer, **found._asdict()}
