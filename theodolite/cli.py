@@ -51,8 +51,8 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        print("theodolite: interrupted; what was finished is saved.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"theodolite: interrupted; {str(stop) or 'what was finished is saved.'}", file=sys.stderr)
         return 130
 
 

@@ -14,6 +14,11 @@ def test_the_nearest_name_comes_first_whatever_its_case(typed, first):
     assert nearest(typed, KNOWN).startswith(f" Did you mean {first}")
 
 
+def test_a_word_of_a_longer_name_counts():
+    assert nearest("taby", ["tray", "abaya", "tabby cat", "tub"]).startswith(" Did you mean tabby cat or ")
+    assert nearest("tabby", ["tabby cat", "Tabby"]).startswith(" Did you mean Tabby or tabby cat")
+
+
 def test_nothing_near_is_not_mentioned():
     assert nearest("Hopper", KNOWN) == ""
     assert nearest("x", []) == ""

@@ -147,4 +147,6 @@ def test_an_item_without_a_system_is_listed_and_shown_as_such(say):
     assert rows["an17/fli_grants"]["state"] == "no system"
     assert {"item", "name", "system", "category", "verdicts", "size", "when"} <= set(rows["an51/preqn"])
     assert "not built yet, so there is nothing to run" in say("show", "qbf").out
+    assert rows["an17/feature_visualization"]["state"] == "tool: theodolite visualize"
+    assert "`theodolite visualize` does it" in say("show", "feature_visualization").out
     assert "In the newsletter (an17/gail)" in say("show", "gail").out

@@ -108,7 +108,7 @@ def test_a_mesh_without_coordinates_is_unwrapped_without_overlaps(tmp_path):
     ("name", "content", "says"),
     [
         ("dots.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\n", "no faces"),
-        ("nan.obj", "v 0 0 0\nv nan 0 0\nv 0 1 0\nf 1 2 3\n", "1 vertices with NaN"),
+        ("nan.obj", "v 0 0 0\nv nan 0 0\nv 0 1 0\nf 1 2 3\n", "1 vertex with NaN"),
         ("point.obj", "v 0 0 0\nv 0 0 0\nv 0 0 0\nf 1 2 3\n", "in one point"),
         ("broken.glb", "glTF and no more", "cannot be read as GLB"),
         ("model.stl", "solid", "ends in .obj, .ply, .glb"),

@@ -105,8 +105,8 @@ def built_row(entry: Any, root: Path, item: Any = None) -> dict[str, Any]:
 
 
 def unbuilt_row(item: Any) -> dict[str, Any]:
-    """An item without a built system."""
-    state = "not built yet" if item.system else "no system"
+    """An item without a built system, or with a tool of which nothing is claimed."""
+    state = f"tool: {item.tool}" if item.tool else "not built yet" if item.system else "no system"
     return {
         "item": item.path, "name": item.name, "system": item.system, "category": item.category, "built": False,
         "title": item.title, "kind": item.kind, "state": state, "verdicts": {}, "size": None, "when": None,

@@ -6,7 +6,8 @@ A folder of results holds texture.png, strip.png (eight sides), turntable.apng (
 from pathlib import Path
 from typing import Any
 
-from theodolite.commands.visualize import Flags, shown
+from theodolite.commands.visualize import Flags
+from theodolite.commands.watching import last
 
 VIEWS, SIDE, TEXELS, STEPS = 128, 160, 384, 256
 """Rasterised views, their pixels, and the defaults of --size and --steps."""
@@ -50,11 +51,11 @@ def visualize(flags: Flags, network: Any, name: str) -> int:
     seen = rasterise.views(shape, VIEWS, SIDE, jax.random.key(flags.seed))
     config = optimize.Config(learning_rate=flags.learning_rate or 0.05, steps=steps, every=min(32, steps))
     chunks = optimize.optimise(network, objective, made, texture.through(seen), config, flags.seed)
-    *_, last = shown(f"{objective} of {network.name} on {name}", chunks, steps)
-    write(Path(flags.out), shape, last.images[0])
+    ended = last(f"{objective} of {network.name} on {name}", chunks, steps)
+    write(Path(flags.out), shape, ended.chunk.images[0])
     print(f"{flags.out} holds {name}, painted to show {objective} of {network.name}: mesh.glb, turntable.apng, "
           "strip.png and texture.png.")  # fmt: skip
-    return 0
+    return ended.code
 
 
 def parameterization(kind: str, shape: Any, size: int) -> Any:
@@ -94,12 +95,12 @@ def style(flags: Any, network: Any, picture: Any, name: str) -> int:
     config = optimize.Config(learning_rate=flags.learning_rate, steps=flags.steps, every=min(32, flags.steps))
     start = jax.random.key(flags.seed)
     chunks = optimize.ascend(config, score, made, network.params, start, texture.begin(wanted))
-    *_, last = shown(f"{flags.style} on {name}", chunks, flags.steps)
+    ended = last(f"{flags.style} on {name}", chunks, flags.steps)
     folder = Path(flags.out).with_suffix("")
-    write(folder, shape, last.images[0])
+    write(folder, shape, ended.chunk.images[0])
     print(f"{folder} holds {name} in the style of {flags.style}, by {network.name}: mesh.glb, turntable.apng, "
           "strip.png and texture.png.")  # fmt: skip
-    return 0
+    return ended.code
 
 
 def write(folder: Path, shape: Any, painted: Any) -> None:

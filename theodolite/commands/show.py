@@ -54,6 +54,8 @@ def unbuilt(item: Any, built: list[str]) -> str:
     parts += ["\n".join(f"    {line}" for line in item.equation.splitlines())] if item.equation else []
     if built:
         parts += ["Systems\n" + "\n".join(f"  theodolite show {path}" for path in built)]
+    elif item.tool:
+        parts += [f"{item.system}: `{item.tool}` does it. Nothing is claimed of it yet, so there is nothing to rerun."]
     elif item.system:
         parts += [f"{item.system}: not built yet, so there is nothing to run."]
     else:

@@ -1,12 +1,13 @@
 """theodolite style --content A --style B: a picture with the forms of one photograph and the textures of another."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from theodolite.commands import meshes
 from theodolite.commands.parsing import parse
-from theodolite.commands.visualize import shown
+from theodolite.commands.watching import last
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,11 @@ def main(argv: list[str]) -> int:
 
     if (flags.content is None) == (flags.mesh is None):
         raise UserError("say either --content and a photograph, or --mesh and a shape or a file.")
-    style = images.read(flags.style, as_rgb=True)
+    style = in_three_colours(flags.style)
     if flags.mesh:
         compile_cache.enable()
         return meshes.style(flags, models.load(flags.model, flags.weights), style, flags.mesh)
-    content = images.read(flags.content or "", as_rgb=True)
+    content = in_three_colours(flags.content or "")
     compile_cache.enable()
     network = models.load(flags.model, flags.weights)
     style_transfer.layers_of(network)
@@ -68,10 +69,17 @@ def main(argv: list[str]) -> int:
     key, fixed = style_transfer.prepared(network, photograph, texture, changed, flags.content_weight, flags.seed)
     config = optimize.Config(learning_rate=flags.learning_rate, steps=flags.steps, every=min(32, flags.steps))
     chunks = optimize.ascend(config, score, made, fixed, key)
-    *_, last = shown(f"{flags.style} on {flags.content}", chunks, flags.steps)
-    images.save(Path(flags.out), last.images[0])
+    ended = last(f"{flags.style} on {flags.content}", chunks, flags.steps)
+    images.save(Path(flags.out), ended.chunk.images[0])
     print(f"{flags.out} has the content of {flags.content} in the style of {flags.style}, by {network.name}.")
-    return 0
+    return ended.code
+
+
+def in_three_colours(name: str) -> Any:
+    """The photograph in three colours of 8 bits; what was converted is said."""
+    from theodolite.interpret.vision import images
+
+    return images.read(name, as_rgb=True, told=lambda said: print(said, file=sys.stderr))
 
 
 def _fitted(image: Any, longer: int) -> Any:

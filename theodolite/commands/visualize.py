@@ -1,13 +1,14 @@
 """theodolite visualize: a picture of what a channel, a neuron, a layer or a class wants to see, or of a whole layer."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from theodolite.commands.parsing import parse
+from theodolite.commands.watching import Seen, last, nothing_yet, shown
 
 Kind = Literal["fourier", "pixels", "laplacian", "cppn", "maco", "rgba"]
 
@@ -20,6 +21,12 @@ class Flags:
     """What is to be excited, such as channel:fire9:12, neuron:fire9:12, layer:fire4, logit:tabby, or a sum."""
     gallery: str | None = None
     """A layer: all its channels on one contact sheet, instead of an objective."""
+    to: str | None = None
+    """Another objective: frames from the one to the other, aligned, as an animation and a strip."""
+    frames: int = 6
+    """With --to: how many frames there are."""
+    pictures: int = 1
+    """With --objective: how many pictures at once, on one sheet, as diversity:LAYER wants them."""
     mesh: str | None = None
     """Paint this instead of a flat picture: sphere, torus, knot, blob, teapot, or an OBJ, PLY or GLB file."""
     model: str = "squeezenet"
@@ -29,9 +36,9 @@ class Flags:
     parameterization: Kind = "fourier"
     """How the image is made of parameters."""
     size: int | None = None
-    """Side of the picture in pixels; 224 if left out, 128 in a gallery."""
+    """Side of the picture in pixels; 224 if left out, 128 in a gallery and with --to."""
     steps: int | None = None
-    """Steps of ascent; 512 if left out, 128 in a gallery."""
+    """Steps of ascent; 512 if left out, 128 in a gallery, 256 with --to."""
     learning_rate: float | None = None
     """Step size of Adam; 0.05 if left out, 0.002 for a cppn."""
     transforms: bool = True
@@ -48,13 +55,6 @@ class Flags:
 
 FLAT = 0.02
 """Standard deviation of a picture that shows nothing."""
-
-
-class Progress(NamedTuple):
-    """What the display of training reads."""
-
-    update: int
-    metrics: dict[str, Any]
 
 
 def main(argv: list[str]) -> int:
@@ -74,18 +74,28 @@ def main(argv: list[str]) -> int:
     network = models.load(flags.model, flags.weights)
     if flags.mesh:
         return import_module("theodolite.commands.meshes").visualize(flags, network, flags.mesh)
+    if flags.to:
+        return import_module("theodolite.commands.interpolating").visualize(flags, network, flags.to)
     return _gallery(flags, network) if flags.gallery else _picture(flags, network)
 
 
 def _check(flags: Flags) -> None:
     from theodolite.core.errors import UserError
 
-    for name, least in (("size", 32), ("steps", 1), ("batch", 1)):
+    for name, least in (("size", 32), ("steps", 1), ("batch", 1), ("frames", 2), ("pictures", 1)):
         value = getattr(flags, name)
         if value is not None and value < least:
             raise UserError(f"--{name} {value}: expected at least {least}.")
     if flags.parameterization == "rgba" and flags.gallery:
         raise UserError("--parameterization rgba makes single pictures: leave --gallery out.")
+    if flags.channels and not flags.gallery:
+        raise UserError("--channels chooses from a gallery: add --gallery and a layer, or say --objective alone.")
+    if flags.to and (flags.gallery or flags.mesh or flags.pictures > 1 or flags.parameterization != "fourier"):
+        raise UserError("--to makes frames with a part in common, in the Fourier basis: leave --gallery, --mesh, "
+                        "--pictures and --parameterization out.")  # fmt: skip
+    if flags.pictures > 1 and (flags.gallery or flags.mesh or flags.parameterization == "rgba"):
+        raise UserError("--pictures makes several flat, opaque pictures of one objective: leave --gallery, --mesh and "
+                        "rgba out.")  # fmt: skip
 
 
 def parameterization(kind: Kind, size: int) -> Any:
@@ -120,20 +130,6 @@ def _photographs(size: int) -> Any:
     return np.stack([images.square(images.read(name, as_rgb=True), size) for name in names])
 
 
-def shown(title: str, chunks: Iterable[Any], steps: int) -> Iterator[Any]:
-    """The chunks, with live progress."""
-    import numpy as np
-
-    from theodolite.commands.progress import TrainingDisplay
-
-    with TrainingDisplay(title, steps, 1, 1) as display:
-        for done, chunk in enumerate(chunks, 1):
-            objective = np.asarray(getattr(chunk, "objective", getattr(chunk[-1], "objective", None)))
-            step = chunk.step if hasattr(chunk, "step") else done * len(objective)
-            display.show(Progress(step, {"objective": objective[None]}))
-            yield chunk
-
-
 def _config(flags: Flags, steps: int) -> Any:
     from theodolite.interpret.vision.optimize import Config
 
@@ -142,27 +138,33 @@ def _config(flags: Flags, steps: int) -> Any:
 
 
 def _picture(flags: Flags, network: Any) -> int:
-    from theodolite.interpret.vision import images, objective_text, objectives, optimize, transforms, transparency
+    from theodolite.interpret.vision import gallery, images, objective_text, objectives, optimize
+    from theodolite.interpret.vision.transforms import compose
+    from theodolite.interpret.vision.transparency import displayed, on_background
 
-    objective = objective_text.parse(flags.objective or "", network)
+    objective = objective_text.parse(flags.objective or "", network, flags.pictures)
     size, steps = flags.size or 224, flags.steps or 512
     made = parameterization(flags.parameterization, size)
     changed = _changes(flags)
     transparent = flags.parameterization == "rgba"
     if transparent:
         objective = objective * (1 - objectives.opacity())
-        changed = transforms.compose(transparency.on_background(), changed)
+        changed = compose(on_background(), changed)
+    made = gallery.copies(made, flags.pictures) if flags.pictures > 1 else made
     chunks = optimize.optimise(network, objective, made, changed, _config(flags, steps), flags.seed)
-    *_, last = shown(f"{objective} of {network.name}", chunks, steps)
-    path = Path(flags.out) / f"{_file_name(flags.objective or '')}.png"
-    images.save(path, transparency.displayed(last.images[0]) if transparent else last.images[0])
-    print(f"{path} shows {objective} of {network.name}: {last.objective[-1]:.4g} after {last.step} steps.")
-    if float(last.images[0].std()) < FLAT:
+    ended = last(f"{objective} of {network.name}", chunks, steps)
+    found = [displayed(i) if transparent else i for i in ended.chunk.images]
+    path = Path(flags.out) / f"{file_name(flags.objective or '')}.png"
+    images.save(path, found[0] if len(found) == 1 else images.sheet(found))
+    reached = f"{ended.chunk.objective[-1]:.4g} after {ended.chunk.step} steps"
+    print(f"{path} shows {objective} of {network.name}: {reached}.")
+    if float(ended.chunk.images[0].std()) < FLAT:
         print("It is nearly of one colour: another --seed or a lower --learning-rate may help.")
-    return 0
+    return ended.code
 
 
-def _file_name(text: str) -> str:
+def file_name(text: str) -> str:
+    """An objective as the name of a file, without an ending."""
     return "".join(c if c.isalnum() or c in "._" else "-" for c in text)[:80]
 
 
@@ -179,22 +181,57 @@ def _gallery(flags: Flags, network: Any) -> int:
     found = [images.read(name, as_rgb=True) for name in images.photos() if name not in images.GREY]
     crops = gallery.best_crops(network, layer, found)
     chunks = gallery.optimise_channels(network, layer, which, made, _config(flags, steps), changed, flags.seed, batch)
-    entries, out = [], Path(flags.out)
-    for own, chunk in shown(f"{layer} of {network.name}", chunks, steps * -(-len(which) // batch)):
-        if chunk.step == steps:
-            for channel, picture in zip(own, chunk.images, strict=False):
-                images.save(out / f"{layer}-{channel}.png", picture)
-                entries.append(gallery.Entry(channel, picture, crops[channel]))
-    images.save(
-        out / f"{layer}.png", images.sheet([e.picture for e in entries], None, [str(e.channel) for e in entries])
-    )
+    watched = shown(f"{layer} of {network.name}", chunks, steps * -(-len(which) // batch))
+    drawn = _drawn(watched, steps, Path(flags.out), layer)
+    entries = [gallery.Entry(channel, picture, crops[channel]) for channel, picture in drawn.chunk.images]
     about = (
-        f"Each picture was optimised for {steps} steps ({made}, {size} pixels) to excite one channel. Beside it, where "
-        f" {len(found)} photographs excite the channel the most."
+        f"Each picture was optimised for {drawn.chunk.step} steps ({made}, {size} pixels) to excite one channel. "
+        f"Beside it, where {len(found)} photographs excite the channel the most."
     )
-    files.write_text(out / f"{layer}.html", gallery.page(network, layer, entries, about))
-    print(f"{out / layer}.html shows {len(entries)} channels of {layer}; the same as {layer}.png and a PNG each.")
-    return 0
+    sheet = images.sheet([e.picture for e in entries], None, [str(e.channel) for e in entries])
+    images.save(Path(flags.out) / f"{layer}.png", sheet)
+    page = Path(flags.out) / f"{layer}.html"
+    files.write_text(page, gallery.page(network, layer, entries, about))
+    print(f"{page} shows {len(entries)} channels of {layer}; the same as {layer}.png and a PNG each.")
+    return drawn.code
+
+
+class Drawn(NamedTuple):
+    """What a gallery holds so far."""
+
+    step: int
+    images: list[tuple[int, Any]]
+    """Channels and their pictures."""
+
+
+def _drawn(watched: Iterable[Any], steps: int, out: Path, layer: str) -> Seen:
+    """The pictures of all whole batches, each written at once; when interrupted in the first, that as far as it came.
+
+    Raises:
+        KeyboardInterrupt: interrupted before there was any picture.
+    """
+    whole: list[tuple[int, Any]] = []
+    part, interrupted = Drawn(0, []), False
+    try:
+        for own, chunk in watched:
+            part = Drawn(chunk.step, list(zip(own, chunk.images, strict=False)))
+            if chunk.step == steps:
+                _save_each(part, out, layer)
+                whole += part.images
+    except KeyboardInterrupt:
+        interrupted = True
+        if not part.images:
+            raise nothing_yet() from None
+    if interrupted and not whole:
+        _save_each(part, out, layer)
+    return Seen(Drawn(steps, whole) if whole else part, interrupted)
+
+
+def _save_each(part: Drawn, out: Path, layer: str) -> None:
+    from theodolite.interpret.vision import images
+
+    for channel, picture in part.images:
+        images.save(out / f"{layer}-{channel}.png", picture)
 
 
 if __name__ == "__main__":

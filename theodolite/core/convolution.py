@@ -14,7 +14,7 @@ every channel is convolved by itself, the sum over the kernel's places is one lo
 from collections.abc import Sequence
 from functools import partial, reduce
 from operator import add
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ from theodolite.core.arrays import lift
 
 Padding = Literal["SAME", "VALID"] | int
 Pads = tuple[tuple[int, int], tuple[int, int]]
-FEWEST_CHANNELS, FEWEST_TILES = 32, 40
+FEWEST_CHANNELS, FEWEST_TILES = 16, 16
 """Below these, of inputs and of outputs, the transforms cost more than they save."""
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], np.float32) / 24
 
@@ -37,11 +37,15 @@ def conv2d(
     stride: int = 1,
     padding: Padding = 0,
     groups: int = 1,
+    factors: "Factors | None" = None,
 ) -> Float[Array, "B Y X O"]:
-    """The cross-correlation that networks call a convolution; `SAME` pads as TensorFlow does, a number on all sides."""
+    """The cross-correlation that networks call a convolution; `SAME` pads as TensorFlow does, a number on all sides.
+
+    With `factors`, those of the kernel, the kernel counts as a constant where they are used.
+    """
     worth_it = _worth_transforming(x.shape, kernel.shape, stride, padding, groups)
     if worth_it and x.dtype == kernel.dtype == jnp.float32 and jax.default_backend() == "cpu":
-        return winograd(x, jnp.asarray(kernel))
+        return winograd(x, jnp.asarray(kernel)) if factors is None else filtered(x, factors)
     if groups > 1 and kernel.shape[2] == 1 and kernel.shape[3] == groups:
         return depthwise(x, jnp.asarray(kernel), stride, _pads(x.shape, kernel.shape, stride, padding))
     return plain(x, kernel, stride, padding, groups)
@@ -72,12 +76,21 @@ def _worth_transforming(x: Sequence[int], kernel: Sequence[int], stride: int, pa
 @jax.custom_vjp
 def winograd(x: Float[Array, "B H W I"], kernel: Float[Array, "3 3 I O"]) -> Float[Array, "B H W O"]:
     """A convolution of 3x3 that keeps the size, by equation (1). It has gradients, but no forward derivative."""
+    return _tiled(x, _factor(kernel))
+
+
+def _factor(kernel: Float[Array, "3 3 I O"]) -> Float[Array, "36 I O"]:
+    """G k Gᵀ."""
+    return jnp.einsum("ja,ib,baco->jico", G, G, kernel).reshape(36, *kernel.shape[2:])
+
+
+def _tiled(x: Float[Array, "B H W I"], factor: Float[Array, "36 I O"]) -> Float[Array, "B H W O"]:
+    """Equation (1) for a kernel that is already transformed."""
     batch, height, width, channels = x.shape
     down, across = -(-height // 4), -(-width // 4)
     tiled = jnp.pad(x, ((0, 0), (1, 4 * down + 1 - height), (1, 4 * across + 1 - width), (0, 0)))
     rows = jnp.stack(_inputs([tiled[:, i : i + 4 * down - 3 : 4] for i in range(6)]))
     both = jnp.stack(_inputs([rows[:, :, :, i : i + 4 * across - 3 : 4] for i in range(6)]))
-    factor = jnp.einsum("ja,ib,baco->jico", G, G, kernel).reshape(36, channels, -1)
     products = jnp.einsum("tpc,tco->tpo", both.reshape(36, -1, channels), factor)
     products = products.reshape(6, 6, batch, down, across, -1)
     columns = jnp.stack(_outputs([products[j] for j in range(6)]), axis=4)
@@ -103,14 +116,49 @@ def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
     return winograd(x, kernel), (x, kernel)
 
 
+def _turned(kernel: Float[Array, "3 3 I O"]) -> Float[Array, "3 3 O I"]:
+    return kernel[::-1, ::-1].swapaxes(2, 3)
+
+
 def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = saved
-    turned = kernel[::-1, ::-1].swapaxes(2, 3)
     (by_kernel,) = jax.linear_transpose(lambda k: plain(x, k), kernel)(gradient)  # not computed where nobody asks
-    return winograd(gradient, turned), by_kernel
+    return winograd(gradient, _turned(kernel)), by_kernel
 
 
 winograd.defvjp(_forward, _backward)
+
+
+class Factors(NamedTuple):
+    """A kernel's G k Gᵀ, and that of the turned kernel for the gradient: computed once where the kernel stays."""
+
+    forward: Float[Array, "36 I O"]
+    backward: Float[Array, "36 O I"]
+
+
+def factors(kernel: Float[Array, "h w I O"]) -> Factors | None:
+    """The factors of a kernel that some image may be worth transforming for."""
+    fits = kernel.shape[:2] == (3, 3) and min(kernel.shape[2:]) >= FEWEST_CHANNELS and kernel.dtype == jnp.float32
+    if not fits or jax.default_backend() != "cpu":
+        return None
+    return Factors(_factor(jnp.asarray(kernel)), _factor(_turned(jnp.asarray(kernel))))
+
+
+@jax.custom_vjp
+def filtered(x: Float[Array, "B H W I"], factors: Factors) -> Float[Array, "B H W O"]:
+    """`winograd` by a kernel whose factors are known, which has a gradient by the image alone."""
+    return _tiled(x, factors.forward)
+
+
+def _filtered_forward(x: Array, factors: Factors) -> tuple[Array, Factors]:
+    return filtered(x, factors), factors
+
+
+def _filtered_backward(factors: Factors, gradient: Array) -> tuple[Array, Factors]:
+    return _tiled(gradient, factors.backward), jax.tree.map(jnp.zeros_like, factors)
+
+
+filtered.defvjp(_filtered_forward, _filtered_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))

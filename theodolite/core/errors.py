@@ -1,7 +1,8 @@
 """Errors that a user can act on: what was found, what was expected, what to do."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
+from functools import partial
 
 
 class UserError(Exception):
@@ -13,12 +14,19 @@ class NotFinite(ArithmeticError):  # noqa: N818 (the name says what the number i
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
-    """A half sentence that proposes the known names closest to `name`, empty if none is close."""
-    known = list(known)
-    folded = {k.casefold(): k for k in known}
-    close = get_close_matches(name.casefold(), folded, n=count, cutoff=0.6)
-    names = [folded[c] for c in close]
-    return f" Did you mean {' or '.join(names)}?" if names else ""
+    """A half sentence that proposes the known names closest to `name`, empty if none is close.
+
+    A name of several words is as close as the closest of them, and a little less.
+    """
+    likeness = {
+        k: max(_likeness(name, k), 0.95 * max(map(partial(_likeness, name), k.split()), default=0)) for k in known
+    }
+    close = sorted((k for k, x in likeness.items() if x >= 0.6), key=lambda k: -likeness[k])[:count]
+    return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+def _likeness(name: str, known: str) -> float:
+    return SequenceMatcher(None, known.casefold(), name.casefold()).ratio()
 
 
 def unknown(kind: str, name: str, known: Iterable[str], how_to_list: str = "") -> UserError:

@@ -84,6 +84,8 @@ def state(item: Item, systems: dict[str, System]) -> str:
     found = systems_of(item, systems)
     if found:
         return "built, with verdicts" if any(s.verdict for s in found) else "built, no run published"
+    if item.tool:
+        return f"a tool without claims: {item.tool}"
     return "not built yet" if item.system else "describes no system"
 
 
@@ -108,6 +110,7 @@ def answer(question: Question, item: Item, systems: dict[str, System]) -> Json:
         return {"verdict": "not testable here", "claim": None, "system": "", "reason": question.reason}
     built = systems_of(item, systems)
     reason = "its system is built; this is not yet one of its claims" if built else "its system is not built yet"
+    reason = f"{item.tool} does it; nothing is claimed of it yet" if item.tool and not built else reason
     return {"verdict": "no verdict yet", "claim": None, "system": "", "reason": reason}
 
 

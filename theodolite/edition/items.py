@@ -84,6 +84,8 @@ class Item:
     summarizer: str = ""
     system: str = ""
     """The system that the item describes; empty for news."""
+    tool: str = ""
+    """The command that does what the system does, where there is one but no claim, such as theodolite visualize."""
     runs: tuple[str, ...] = ()
     """Paths in the registry of claims that are this system, if they are called otherwise than the item."""
     equation: str = ""

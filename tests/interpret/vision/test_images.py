@@ -93,7 +93,7 @@ def test_what_has_not_three_colours_of_8_bits_is_refused_or_converted_when_asked
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "is no image"),
+        (b"", r"is no image that can be read\. Give"),
         (b"%PDF-1.4 something", "is no image"),
         (file(Image.new("RGB", (64, 64)))[:60], "is damaged or cut short"),
         (file(Image.effect_noise((64, 64), 50).convert("RGB"), "JPEG")[:700], "is damaged or cut short"),

@@ -40,9 +40,11 @@ def test_names_and_numbers_that_do_not_exist():
         network.channel("stripes", 3)
     with pytest.raises(UserError, match="channel -1"):
         network.channel("stripes", -1)
-    assert [network.class_number(name) for name in ("tench", "2", "Goldfish")] == [0, 2, 1]
+    assert [network.class_number(name) for name in ("tench", "2", "Goldfish", "White")] == [0, 2, 1, 2]
     with pytest.raises(UserError, match=r"no class 'goldfisch'. Did you mean goldfish"):
         network.class_number("goldfisch")
+    with pytest.raises(UserError, match=r"no class 'sark'. Did you mean great white shark"):
+        network.class_number("sark")
     with pytest.raises(UserError, match="class 3: mine has the classes 0 to 2"):
         network.class_number("3")
     with pytest.raises(UserError, match="mine has no classifier"):
@@ -64,6 +66,10 @@ def test_layers_of_the_wrong_shape_are_named():
         ({}, "no weights of the layer conv1"),
         ({"conv1": {**layer, "bias": np.zeros(5)}}, r"bias of conv1 has the shape \(5,\), expected \(4,\)"),
         ({"conv1": {**layer, "kernel": np.zeros((3, 3, 4, 2))}}, r"kernel of conv1 has the shape \(3, 3, 4, 2\)"),
+        (
+            {"conv1": {**layer, "bias": np.array([0, np.nan, np.inf, 1])}},
+            r"4 numbers in the bias of conv1, 2 are not fin",
+        ),
         ({"conv1": {"bias": np.zeros(4)}}, r"kernel of conv1 has the shape \(\)"),
     ):
         with pytest.raises(UserError, match=says):

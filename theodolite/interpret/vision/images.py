@@ -4,7 +4,7 @@ A name stands for a photograph inside an installed package, which is read withou
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -56,10 +56,11 @@ def _installed(name: str) -> Path | None:
     return next((path for path in places if path.is_file()), None)
 
 
-def read(path_or_name: str | Path, as_rgb: bool = False) -> Pixels:
+def read(path_or_name: str | Path, as_rgb: bool = False, told: Callable[[str], None] | None = None) -> Pixels:
     """A photograph by name or from a PNG, JPEG, WebP or other file, turned upright.
 
-    With `as_rgb`, grey is repeated, what is transparent is laid on white, and 16 bits are rounded to 8.
+    With `as_rgb`, grey is repeated, what is transparent is laid on white, and 16 bits are rounded to 8; `told` hears
+    of it in a sentence.
 
     Raises:
         UserError: there is no such file or name, the file is no image or damaged, or has not three colours of 8 bits.
@@ -71,16 +72,24 @@ def read(path_or_name: str | Path, as_rgb: bool = False) -> Pixels:
             module = PHOTOS[name].split("/")[0]
             package = {"skimage": "scikit-image", "sklearn": "scikit-learn"}.get(module, module)
             raise UserError(f"the photograph {name!r} comes in the package {package}: pip install {package}.")
-        return decode(path.read_bytes(), name, as_rgb)
+        return decode(path.read_bytes(), name, as_rgb, told)
     try:
         content = Path(name).read_bytes()
     except OSError as error:
         hint = nearest(name, PHOTOS)
         raise UserError(f"the image {name} cannot be read ({error.strerror or error}).{hint}") from error
-    return decode(content, name, as_rgb)
+    return decode(content, name, as_rgb, told)
 
 
-def decode(content: bytes, name: str, as_rgb: bool = False) -> Pixels:
+CONVERTED = {
+    "is grey": "is grey: its three channels are equal.",
+    "is transparent in places": "is transparent in places: it is laid on white.",
+    "has 16 bits or more per colour": "has 16 bits or more per colour: they are rounded to 8.",
+}
+"""What an image is -> what is done about it."""
+
+
+def decode(content: bytes, name: str, as_rgb: bool = False, told: Callable[[str], None] | None = None) -> Pixels:
     """The image in the bytes of a file; `name` stands in errors.
 
     Raises:
@@ -90,7 +99,9 @@ def decode(content: bytes, name: str, as_rgb: bool = False) -> Pixels:
         image = Image.open(BytesIO(content))
         image.load()
         image = ImageOps.exif_transpose(image)
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError as error:  # whose text names our buffer, not the file
+        raise UserError(f"{name} is no image that can be read. Give a PNG, JPEG or WebP file.") from error
+    except Image.DecompressionBombError as error:
         raise UserError(f"{name} is no image that can be read ({error}). Give a PNG, JPEG or WebP file.") from error
     except (OSError, SyntaxError, ValueError, struct.error) as error:
         raise UserError(f"{name} is damaged or cut short ({error}). Get the file again.") from error
@@ -99,7 +110,10 @@ def decode(content: bytes, name: str, as_rgb: bool = False) -> Pixels:
         raise UserError(f"{name} is {width}x{height} pixels, expected at least {SMALLEST} on each side.")
     if image.mode == "F":
         raise UserError(f"{name} has fractions for colours, expected bytes. Save it as a PNG of 8 bits.")
-    if not as_rgb and (kind := _not_rgb(image, content)):
+    kind = _not_rgb(image, content)
+    if kind and as_rgb and told:
+        told(f"{name} {CONVERTED.get(kind, kind + ': they are converted to red, green and blue.')}")
+    if kind and not as_rgb:
         raise UserError(
             f"{name} {kind}, expected three colours of 8 bits each. Convert it, or pass as_rgb=True: grey is then "
             "repeated, what is transparent is laid on white, and 16 bits are rounded to 8."

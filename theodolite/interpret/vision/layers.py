@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from theodolite.core.arrays import Scalar, lift
-from theodolite.core.convolution import Padding, conv2d
+from theodolite.core.convolution import Factors, Padding, conv2d
 from theodolite.interpret.vision.network import Layer
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -26,11 +26,15 @@ def standardised(
 def convolve(
     x: Float[Array, "B H W I"], layer: Layer, stride: int = 1, padding: Padding | None = None
 ) -> Float[Array, "B Y X O"]:
-    """A convolution with bias. Groups follow from the kernel's shape; by default the size is kept."""
+    """A convolution with bias. Groups follow from the kernel's shape; by default the size is kept.
+
+    A layer that `network.prepared` saw brings the factors of its kernel.
+    """
     kernel, bias = jnp.asarray(layer["kernel"]), jnp.asarray(layer["bias"])
     pads = kernel.shape[0] // 2 if padding is None else padding
     groups = x.shape[-1] // kernel.shape[2]
-    return conv2d(x, kernel, stride=stride, padding=pads, groups=groups) + lift(bias, 4)
+    known = Factors(layer["forward"], layer["backward"]) if "forward" in layer else None
+    return conv2d(x, kernel, stride=stride, padding=pads, groups=groups, factors=known) + lift(bias, 4)
 
 
 def dense(x: Float[Array, "B Y X I"], layer: Layer) -> Float[Array, "B Y X O"]:

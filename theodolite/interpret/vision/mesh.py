@@ -51,7 +51,8 @@ def checked(vertices: Any, faces: Any, name: str) -> None:
         )
     if not np.isfinite(vertices).all():
         bad = int((~np.isfinite(vertices).all(1)).sum())
-        raise UserError(f"{name} has {bad:,} vertices with NaN or infinite coordinates: finite ones are expected.")
+        count = "1 vertex" if bad == 1 else f"{bad:,} vertices"
+        raise UserError(f"{name} has {count} with NaN or infinite coordinates: finite ones are expected.")
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise UserError(
             f"{name} has a face with corner {int(faces.max())} but only {len(vertices):,} vertices: it is damaged."

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from theodolite.core.arrays import Scalar
+from theodolite.core.convolution import factors
 from theodolite.core.errors import UserError, nearest
 
 Activations = dict[str, Float[Array, "..."]]
@@ -64,7 +65,7 @@ class Network(NamedTuple):
         return number
 
     def class_number(self, name: str) -> int:
-        """The class of a name or of a number written out.
+        """The class of a name, of a word that only its name has, or of a number written out.
 
         Raises:
             UserError: the network has no classifier, or no such class; the message lists the nearest names.
@@ -78,6 +79,9 @@ class Network(NamedTuple):
         folded = [known.casefold() for known in self.classes]
         if name.casefold() in folded:
             return folded.index(name.casefold())
+        having = [i for i, known in enumerate(folded) if name.casefold() in known.split()]
+        if len(having) == 1:
+            return having[0]
         raise UserError(f"{self.name} has no class {name!r}.{nearest(name, self.classes)} A class's number works too.")
 
 
@@ -131,7 +135,7 @@ def checked(params: Params, shapes: Shapes, where: str) -> Params:
     """The layers of a network that `shapes` names, in its order; `where` names the file in errors.
 
     Raises:
-        UserError: a layer is missing, or a kernel or a bias has another shape.
+        UserError: a layer is missing, or a kernel or a bias has another shape, or numbers that are not finite.
     """
     for layer, shape in shapes.items():
         if layer not in params:
@@ -143,9 +147,17 @@ def checked(params: Params, shapes: Shapes, where: str) -> Params:
                     f"{where}: the {part} of {layer} has the shape {found}, expected {expected}. Is it the file of "
                     "another network, or of one that was changed?"
                 )
-    return {
+    whole = {
         layer: {part: np.asarray(params[layer][part], np.float32) for part in ("kernel", "bias")} for layer in shapes
     }
+    for layer, parts in whole.items():
+        for part, array in parts.items():
+            if bad := array.size - int(np.isfinite(array).sum()):
+                raise UserError(
+                    f"{where}: of {array.size:,} numbers in the {part} of {layer}, {bad:,} are not finite. The file is "
+                    "damaged, or its training diverged: get it again."
+                )
+    return whole
 
 
 def redirect(params: Any, sign: Scalar) -> Any:
@@ -156,3 +168,18 @@ def redirect(params: Any, sign: Scalar) -> Any:
     A network of the user's own has its own gradient: its parameters are returned as they are.
     """
     return {**params, "redirect": jnp.asarray(sign, jnp.float32)} if isinstance(params, dict) else params
+
+
+def prepared(params: Any) -> Any:
+    """Parameters with what convolutions compute of their kernels alone, which then no step of many computes again.
+
+    No gradient flows into the kernels any more. Parameters of the user's own kind are returned as they are.
+    """
+    return {name: _with_factors(layer) for name, layer in params.items()} if isinstance(params, dict) else params
+
+
+def _with_factors(layer: Any) -> Any:
+    if not isinstance(layer, dict) or getattr(layer.get("kernel"), "ndim", 0) != 4:
+        return layer
+    found = factors(layer["kernel"])
+    return layer if found is None else {**layer, **found._asdict()}

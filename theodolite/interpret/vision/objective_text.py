@@ -24,23 +24,23 @@ FORMS = {
 TERM = re.compile(r"\s*(?:(?P<weight>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*\*\s*)?(?P<kind>\w+)(?P<rest>:.*)?$")
 
 
-def parse(text: str, network: Network) -> Objective:
-    """The objective that a text names, checked against a network.
+def parse(text: str, network: Network, pictures: int = 1) -> Objective:
+    """The objective that a text names, checked against a network and against how many pictures are made at once.
 
     Raises:
         UserError: what is wrong with the text: an unknown kind, layer or class with the nearest names, a channel out of
-            range, a number that is none.
+            range, a number that is none, the diversity of one picture.
     """
     pieces = re.split(r"\s([+-])\s", f" {text.strip()} ")
     first = pieces[0].strip()
-    total = -_term(first[1:], network) if first.startswith("-") else _term(first, network)
+    total = -_term(first[1:], network, pictures) if first.startswith("-") else _term(first, network, pictures)
     for sign, piece in zip(pieces[1::2], pieces[2::2], strict=True):
-        term = _term(piece, network)
+        term = _term(piece, network, pictures)
         total = total + term if sign == "+" else total - term
     return total
 
 
-def _term(text: str, network: Network) -> Objective:
+def _term(text: str, network: Network, pictures: int) -> Objective:
     found = TERM.match(text.strip())
     if not found:
         raise UserError(f"objective {text.strip()!r} is not understood; expected {_forms()}.")
@@ -55,7 +55,13 @@ def _term(text: str, network: Network) -> Objective:
     }  # fmt: skip
     counts = {"channel": (2,), "neuron": (2, 4), "total_variation": (0,)}.get(kind, (1,))
     if len(rest) not in counts:
-        raise UserError(f"objective {text.strip()!r} has {len(rest)} parts after {kind}; expected {FORMS[kind]}.")
+        parts = f"{len(rest)} part{'' if len(rest) == 1 else 's'}"
+        raise UserError(f"objective {text.strip()!r} has {parts} after {kind}; expected {FORMS[kind]}.")
+    if kind == "diversity" and pictures < 2:
+        raise UserError(
+            f"objective {text.strip()!r} compares pictures with one another, and one is made here. On the command "
+            "line, --pictures 4 makes four (without --gallery, --mesh and --to)."
+        )
     made = makers[kind](rest, network)
     return float(found["weight"]) * made if found["weight"] else made
 

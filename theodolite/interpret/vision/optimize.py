@@ -25,7 +25,7 @@ from theodolite.core.arrays import Arrays, PRNGKey, Scalar
 from theodolite.core.claim import Paper
 from theodolite.core.config import at_least, config, one_of, positive, require
 from theodolite.core.errors import NotFinite
-from theodolite.interpret.vision.network import Network, redirect
+from theodolite.interpret.vision.network import Network, prepared, redirect
 from theodolite.interpret.vision.objectives import Objective
 from theodolite.interpret.vision.parameterizations import Parameterization
 from theodolite.interpret.vision.transforms import Transform, standard
@@ -93,7 +93,7 @@ def update(c: Config, score: Score, fixed: PyTree, s: State, key: PRNGKey) -> tu
     """One step upwards; `fixed` are the network's parameters."""
 
     rising = (s.step < REDIRECTED).astype(jnp.float32)
-    awake = (redirect(fixed[0], rising), *fixed[1:]) if isinstance(fixed, tuple) and fixed else redirect(fixed, rising)
+    awake = _of_network(lambda params: redirect(params, rising), fixed)
     ascent = jax.value_and_grad(score, argnums=1, has_aux=True)
     (value, memory), gradient = ascent(awake, s.params, jax.random.fold_in(key, s.step), s.memory)
     downhill = jax.tree.map(jnp.negative, gradient)
@@ -101,8 +101,14 @@ def update(c: Config, score: Score, fixed: PyTree, s: State, key: PRNGKey) -> tu
     return State(params, opt, memory, s.step + 1), value
 
 
+def _of_network(change: Callable[[PyTree], PyTree], fixed: PyTree) -> PyTree:
+    """What is fixed, the network's parameters in it changed: they are all of it or stand first."""
+    return (change(fixed[0]), *fixed[1:]) if isinstance(fixed, tuple) and fixed else change(fixed)
+
+
 def steps(c: Config, score: Score, fixed: PyTree, s: State, key: PRNGKey, num: int) -> tuple[State, Float[Array, " n"]]:
     """Some steps as one scan: what is compiled."""
+    fixed = _of_network(prepared, fixed)
     return jax.lax.scan(lambda state, _: update(c, score, fixed, state, key), s, length=num)
 
 
