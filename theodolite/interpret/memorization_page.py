@@ -173,15 +173,15 @@ def data(
 ) -> dict[str, Any]:
     """All that the page shows, as JSON."""
     read = letters_read(shown.characters)
-    sentences = []
+    sentences, tops = [], []
     for i, (characters, words) in enumerate(zip(*shown, strict=True)):
         count = int((characters != PADDING).sum())
         models = {name: _looked_at(net, characters, words) for name, net in nets.items()}
+        tops.append({name: model["top"] for name, model in models.items()})
         sentences.append({
             "text": "".join(LETTERS[c] for c in characters[:count]), "read": read[i, :count].tolist(),
             "known": (words[:count] > UNKNOWN).astype(int).tolist(), "models": models,
         })  # fmt: skip
-    tops = [{name: model["top"] for name, model in found["models"].items()} for found in sentences]
     return {
         "text": corpus.name, "names": list(nets), "vocabulary": list(corpus.vocabulary), "sentences": sentences,
         "curves": dict(curves), "examples": [e._asdict() for e in examples_of(shown, corpus.vocabulary, tops)],
