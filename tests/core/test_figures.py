@@ -124,19 +124,3 @@ def test_coloured_names_can_be_read_on_white(colour):
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
     assert 1.05 / (luminance + 0.05) > 3.0  # WCAG's bar for graphics and large text
-
-
-def test_a_slim_figure_keeps_the_scale_of_its_letters():
-    head = b'<g transform="translate(35.215283 198.339842) scale(0.015625)">'
-    drawn = head + b'\n  <!-- a -->\n <path d="M 0.123456 1 \nL 2 3.5"/>\n</g>'
-    slim = b'<g transform="translate(35.21 198.33) scale(0.015625)"><path d="M 0.12 1 L 2 3.5"/></g>'
-    assert figures.slim(drawn) == slim
-
-
-def test_a_slim_figure_says_the_style_of_equal_marks_once():
-    marks = b'<use xlink:href="#m" x="1" style="fill: #000"/><use xlink:href="#m" x="2" style="fill: #000"/>'
-    once = b'<g style="fill: #000"><use href="#m" x="1"/><use href="#m" x="2"/></g>'
-    other = b'<use xlink:href="#m" x="3" style="fill: #fff"/>'
-    assert figures.slim(marks + other) == once + other.replace(b"xlink:", b"")
-    letter = b'<use xlink:href="#DejaVuSans-61" transform="translate(61.5 0)"/>'
-    assert figures.slim(letter) == b'<use href="#D61" x="61"/>'

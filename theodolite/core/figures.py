@@ -9,9 +9,7 @@ only, so nothing is global.
     dots(axes, ...), curves(axes, ...), name_arms(...)   the parts, for an item's own figure, inside `with style():`
 """
 
-import re
 import textwrap
-from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -28,13 +26,13 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
-from PIL import Image
 
 from theodolite.core import stats
 from theodolite.core.claim import Claim, Item
 from theodolite.core.files import write_bytes
 from theodolite.core.judge import BADGES, estimate
 from theodolite.core.scores import Scores, natural
+from theodolite.core.svg import slim
 
 INK, FAINT, GRID, BACKGROUND = "#1f262e", "#5d6873", "#e4e8eb", "#ffffff"
 COLOURS = ("#0063a6", "#c8500a", "#00805e", "#8f3a84", "#857000", "#3f93cc", "#5b6570", "#b3344a")
@@ -373,26 +371,3 @@ def save(figure: Figure, stem: Path) -> None:
         figure.savefig(content, format=kind, metadata=metadata, dpi=160)
         drawn = content.getvalue()
         write_bytes(stem.with_suffix(f".{kind}"), slim(drawn) if kind == "svg" else drawn)
-
-
-def slim(svg: bytes) -> bytes:
-    """The same drawing with two decimals, without indentation, and with the style of equal marks said once."""
-    two_decimals = lambda found: re.sub(rb"(\.\d\d)\d+", rb"\1", found[0]).replace(b"\n", b"")  # noqa: E731
-    svg = re.sub(rb' (?:d|x|y)="[^"]*"|translate\([^)]*\)', two_decimals, svg)  # scales of glyphs need all they have
-    svg = re.sub(rb">\s+<", b"><", re.sub(rb"<!--.*?-->", b"", svg, flags=re.DOTALL))
-    svg = re.sub(rb'<use [^>]*( style="[^"]*")/>(?:<use [^>]*\1/>)+', _style_once, svg)
-    svg = re.sub(rb' transform="translate\(([-\d]+)(?:\.\d+)? 0\)"/>', rb' x="\1"/>', svg)  # letters, in 1/100 em
-    svg = re.sub(rb'<g id="[\w.]+"', rb"<g", svg)
-    svg = re.sub(rb'"data:image/png;base64,([^"]{12000,})"', _photograph, svg)
-    return svg.replace(b"DejaVuSans-", b"D").replace(b"<use xlink:href", b"<use href")
-
-
-def _photograph(found: re.Match[bytes]) -> bytes:
-    """A picture of so many bytes is no map of a few colours: as WebP it takes a tenth."""
-    drawn = BytesIO()
-    Image.open(BytesIO(b64decode(found[1]))).save(drawn, "WEBP", quality=30, method=6)
-    return b'"data:image/webp;base64,' + b64encode(drawn.getvalue()) + b'"'
-
-
-def _style_once(marks: re.Match[bytes]) -> bytes:
-    return b"<g" + marks[1] + b">" + marks[0].replace(marks[1], b"") + b"</g>"

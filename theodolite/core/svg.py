@@ -1,0 +1,42 @@
+"""SVG files as Matplotlib writes them, in half the bytes and with the same look.
+
+slim        coordinates of two decimals, equal styles and lines said once, letters by short names, photographs as WebP
+"""
+
+import re
+from base64 import b64decode, b64encode
+from io import BytesIO
+
+from PIL import Image
+
+
+def slim(svg: bytes) -> bytes:
+    """The same drawing with two decimals, without indentation, and with the style of equal marks said once."""
+    two_decimals = lambda found: re.sub(rb"(\.\d\d)\d+", rb"\1", found[0]).replace(b"\n", b"")  # noqa: E731
+    svg = re.sub(rb' (?:d|x|y)="[^"]*"|translate\([^)]*\)', two_decimals, svg)  # scales of glyphs need all they have
+    svg = re.sub(rb">\s+<", b"><", re.sub(rb"<!--.*?-->", b"", svg, flags=re.DOTALL))
+    svg = re.sub(rb'<use [^>]*( style="[^"]*")/>(?:<use [^>]*\1/>)+', _style_once, svg)
+    svg = re.sub(
+        rb'<path d="[^"]*"((?:(?!opacity)[^>])*fill: none(?:(?!opacity)[^>])*)/>(?:<path d="[^"]*"\1/>)+',
+        _one_path,
+        svg,
+    )
+    svg = re.sub(rb' transform="translate\(([-\d]+)(?:\.\d+)? 0\)"/>', rb' x="\1"/>', svg)  # letters, in 1/100 em
+    svg = re.sub(rb'<g id="[\w.]+"', rb"<g", svg)
+    svg = re.sub(rb'"data:image/png;base64,([^"]{12000,})"', _photograph, svg)
+    return svg.replace(b"DejaVuSans-", b"D").replace(b"<use xlink:href", b"<use href")
+
+
+def _photograph(found: re.Match[bytes]) -> bytes:
+    """A picture of so many bytes is no map of a few colours: as WebP it takes a tenth."""
+    drawn = BytesIO()
+    Image.open(BytesIO(b64decode(found[1]))).save(drawn, "WEBP", quality=30, method=6)
+    return b'"data:image/webp;base64,' + b64encode(drawn.getvalue()) + b'"'
+
+
+def _one_path(lines: re.Match[bytes]) -> bytes:
+    return b'<path d="' + b"".join(re.findall(rb' d="([^"]*)"', lines[0])) + b'"' + lines[1] + b"/>"
+
+
+def _style_once(marks: re.Match[bytes]) -> bytes:
+    return b"<g" + marks[1] + b">" + marks[0].replace(marks[1], b"") + b"</g>"
