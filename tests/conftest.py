@@ -17,7 +17,7 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-pytest_plugins = ["browser", "commandline"]
+pytest_plugins = ["browser", "commandline", "light"]
 CHECKED = ("core", "envs", "control", "intent", "foundations", "interpret", "safety")
 install_import_hook([f"theodolite.{part}" for part in CHECKED], "strict.check")
 

@@ -38,6 +38,8 @@ from theodolite.core.train import update_keys
 from theodolite.intent import airl, apprenticeship, bc, gan_gcl
 from theodolite.safety import a2oc
 
+pytestmark = pytest.mark.usefixtures("light_numbers")
+
 
 class Field(NamedTuple):
     """Another value for a field, values that it must refuse, and the settings without which it means nothing."""

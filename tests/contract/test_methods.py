@@ -12,6 +12,7 @@ from theodolite.core.drive import Carry
 from theodolite.core.options import seen_space
 from theodolite.core.train import Chunk, expected_carry, train
 
+pytestmark = pytest.mark.usefixtures("light_numbers")
 UPDATES, HALF, SEEDS = 10, 5, 2
 
 

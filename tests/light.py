@@ -1,13 +1,15 @@
 """A light generator of random numbers: Threefry's twenty rounds are half of what XLA compiles of a small program.
 
-The contract asks for equal bits, keys that differ and fields that matter, whatever is drawn. What the library draws by
-default is tested wherever something is learnt.
+For tests that ask for equal bits, keys that differ, fields that matter or a program that ends, whatever is drawn. What
+the library draws by default is tested wherever something is learnt.
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
+import pytest
 from jax.extend import random
 
 GOLDEN = 0x9E3779B9
@@ -39,10 +41,18 @@ def fold_in(key: jax.Array, data: jax.Array) -> jax.Array:
 
 
 def random_bits(key: jax.Array, width: int, shape: tuple[int, ...]) -> jax.Array:
-    assert width <= 32, width
-    return stream(key, 3, shape).astype(f"uint{width}")
+    bits = stream(key, 3, shape).astype(f"uint{width}")
+    return bits if width <= 32 else bits << 32 | stream(key, 4, shape).astype(bits.dtype)
 
 
 LIGHT = random.define_prng_impl(
     key_shape=(1,), seed=seed, split=split, random_bits=random_bits, fold_in=fold_in, name="light", tag="light"
 )
+
+
+@pytest.fixture(scope="module")
+def light_numbers():
+    """Every new key is of the light generator."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.random, "key", partial(jax.random.key, impl=LIGHT))
+        yield
