@@ -99,6 +99,7 @@ def test_vmapped_seeds_agree_with_a_single_one(whole, alone):
 
 
 def test_a_numpy_face_gives_the_same_bits(method, alone):
+    """And so does the same key whenever a method is traced anew, which the other driver has to do."""
     host = run(method, NumpyFace(method.envs, ROLLOUT), updates=UPDATES)
     same(host.carry.agent, alone.carry.agent)
     same(host.carry.obs, alone.carry.obs)
