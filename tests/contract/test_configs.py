@@ -303,10 +303,7 @@ def learnt(make, config: Any, carry: Any, batch: Any, update: int) -> Any:
 
 
 def played(make, continuous: bool, config: Any) -> Any:
-    """The learner's state and metrics after three updates: replay and the running moments need more than one.
-
-    Three programs, since most fields change one of them and the others then come from the compilation cache.
-    """
+    """The learner after three updates, since replay needs several; a part no field touches comes from the cache."""
     carry, history = begun(make, continuous, config), []
     for update in range(3):
         carry, batch = collected(make, continuous, config, carry, update)
