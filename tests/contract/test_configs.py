@@ -303,7 +303,7 @@ def learnt(make, config: Any, carry: Any, batch: Any, update: int) -> Any:
 
 
 def played(make, continuous: bool, config: Any) -> Any:
-    """The learner after three updates, since replay needs several; a part no field touches comes from the cache."""
+    """The learner after three updates, as replay needs several; parts that a field leaves alone are read from cache."""
     carry, history = begun(make, continuous, config), []
     for update in range(3):
         carry, batch = collected(make, continuous, config, carry, update)
