@@ -20,7 +20,7 @@ from theodolite.interpret.vision.optimize import Config
 CHANNELS = 420
 DEPTHS = {"relu1": 4, "fire2": 4, "fire4": 6, "fire5": 6, "fire6": CHANNELS, "fire7": CHANNELS, "fire8": CHANNELS}
 SEEDS = (1000,)
-RUN, DRAWN = optimize.many.__wrapped__, np.random.default_rng(0)
+RUN, DRAWN = optimize.many, np.random.default_rng(0)
 
 
 def small(name):

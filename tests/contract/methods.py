@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -147,26 +148,36 @@ METHODS = {
 DRIVERS = {*EPISODE_METRICS}
 
 
+@partial(jax.jit, static_argnums=0)
+def reset_by(envs: JaxEnvs, key: jax.Array) -> tuple:
+    """Every copy's start in a run of that key."""
+    _, env_key = jax.random.split(jax.random.fold_in(key, 0))
+    return jax.vmap(envs.env.reset)(jax.random.split(env_key, envs.num_envs))
+
+
+@partial(jax.jit, static_argnums=0)
+def step_by(envs: JaxEnvs, key: jax.Array, update: int, t: int, state: Any, action: jax.Array) -> tuple:
+    """Every copy's step at `t` of an update in a run of that key."""
+    env_key = step_keys(update_keys(key, update)[0], t)[1]
+    return jax.vmap(envs.env.step)(jax.random.split(env_key, envs.num_envs), state, action)
+
+
 class NumpyFace:
     """A JAX task as a host environment that draws with exactly the keys of the JAX driver."""
 
     def __init__(self, envs: JaxEnvs, rollout: int, seed: int = 0):
-        self.id, self.num_envs, self.space = envs.id, envs.num_envs, envs.space
+        self._envs, self.id, self.num_envs, self.space = envs, envs.id, envs.num_envs, envs.space
         self._rollout, self._key, self._steps = rollout, run_keys(seed, 1)[0], 0
-        self._reset = jax.jit(jax.vmap(envs.env.reset))
-        self._step = jax.jit(jax.vmap(envs.env.step))
 
     def reset(self, seed: int) -> np.ndarray:
         """The driver's own start, whatever the seed."""
-        _, env_key = jax.random.split(jax.random.fold_in(self._key, 0))
-        self._state, obs = self._reset(jax.random.split(env_key, self.num_envs))
+        self._state, obs = reset_by(self._envs, self._key)
         return np.asarray(obs)
 
     def step(self, action: np.ndarray) -> Step:
         """One step of every copy."""
         update, t = divmod(self._steps, self._rollout)
-        env_key = step_keys(update_keys(self._key, update)[0], t)[1]
-        self._state, out = self._step(jax.random.split(env_key, self.num_envs), self._state, jnp.asarray(action))
+        self._state, out = step_by(self._envs, self._key, update, t, self._state, jnp.asarray(action))
         self._steps += 1
         return jax.tree.map(np.asarray, out)
 

@@ -12,6 +12,7 @@ from theodolite.core.drive import Carry
 from theodolite.core.options import seen_space
 from theodolite.core.train import Chunk, expected_carry, train
 
+pytestmark = pytest.mark.usefixtures("light_numbers")
 UPDATES, HALF, SEEDS = 10, 5, 2
 
 
@@ -82,10 +83,7 @@ def test_state_is_arrays_that_change(whole):
 
 
 def test_five_updates_saved_and_five_more_are_ten(method, whole, tmp_path):
-    first = run(method, updates=HALF, seeds=SEEDS)
-    same(first.carry, whole.chunks[0].carry)  # the same key, the same result
-    same(first.chunks[0].metrics, whole.chunks[0].metrics)
-    checkpoint.save(tmp_path / "last.npz", first.carry, update=HALF)
+    checkpoint.save(tmp_path / "last.npz", whole.chunks[0].carry, update=HALF)
     like = expected_carry(method.make, method.config, method.envs, SEEDS)
     done, carry = checkpoint.meta(tmp_path / "last.npz")["update"], checkpoint.load(tmp_path / "last.npz", like)
     second = run(method, updates=UPDATES, seeds=SEEDS, resume=(done, carry))
@@ -101,6 +99,7 @@ def test_vmapped_seeds_agree_with_a_single_one(whole, alone):
 
 
 def test_a_numpy_face_gives_the_same_bits(method, alone):
+    """And so does the same key whenever a method is traced anew, which the other driver has to do."""
     host = run(method, NumpyFace(method.envs, ROLLOUT), updates=UPDATES)
     same(host.carry.agent, alone.carry.agent)
     same(host.carry.obs, alone.carry.obs)
@@ -133,9 +132,10 @@ def test_a_policy_acts_on_any_leading_axes_and_knows_its_probabilities(method, w
         return action, mode, log_prob, agent.log_prob(state, obs, action), agent.log_prob(state, obs, mode)
 
     state = jax.tree.map(lambda x: x[0], whole.carry.agent)
-    obs = np.random.default_rng(0).normal(size=(3, 4, *space.obs.shape)).astype(np.float32)
+    few, many = 3, 70  # so many that a policy which explores one time in twenty does so somewhere
+    obs = np.random.default_rng(0).normal(size=(few, many, *space.obs.shape)).astype(np.float32)
     action, mode, log_prob, same_log_prob, best = play(state, obs, key)
-    assert is_action(space, action, (3, 4)) and is_action(space, mode, (3, 4))
+    assert is_action(space, action, (few, many)) and is_action(space, mode, (few, many))
     np.testing.assert_allclose(log_prob, same_log_prob, rtol=1e-4, atol=1e-5)
     assert not method.mode_is_likeliest or (best >= log_prob - 1e-5).all()
     same(action, play(state, obs, key)[0])

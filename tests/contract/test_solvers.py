@@ -9,6 +9,7 @@ from theodolite.core import checkpoint
 from theodolite.core.train import expected_state, solve
 from theodolite.intent import bc
 
+pytestmark = pytest.mark.usefixtures("light_numbers")
 CONFIG = bc.Config(batch_size=8, validate_every=3, hidden=(8,))
 UPDATES, HALF, SEEDS = 6, 3, 2
 TASKS = {"discrete": (ENVS.space, EXPERT), "continuous": (CONTINUOUS.space, CONTINUOUS_EXPERT)}

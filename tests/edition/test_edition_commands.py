@@ -13,6 +13,7 @@ from theodolite.core import runner
 from theodolite.core.judge import judge
 from theodolite.core.scores import Scores
 
+pytestmark = pytest.mark.usefixtures("light_numbers")
 TINY = {"ppo": ("--num-envs", "4", "--rollout", "8", "--hidden", "8", "--epochs", "1", "--minibatches", "1")}
 TINY["trpo"] = TINY["ppo"][:6]
 WHOLE = os.environ.get("THEODOLITE_WHOLE_COMMANDS")

@@ -58,10 +58,11 @@ def test_the_value_of_the_best_actions_is_that_of_sampled_ones(q1):
 
 @pytest.fixture(scope="module")
 def mean_value():
+    keys = jax.random.split(jax.random.key(1), 200)
+    values = jax.jit(jax.vmap(lambda *given: recursive.aligned(*given).value, (0, None, None)))
+
     def value(fractions, **settings):
-        keys = jax.random.split(jax.random.key(1), 200)
-        c = recursive.Toy(generators=4, utilities=32, **settings)
-        return float(jax.jit(jax.vmap(lambda k: recursive.aligned(k, c, fractions).value))(keys).mean())
+        return float(values(keys, recursive.Toy(generators=4, utilities=32, **settings), fractions).mean())
 
     return value
 

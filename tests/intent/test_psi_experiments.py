@@ -11,8 +11,6 @@ from theodolite.envs.tabular import random_mdp
 from theodolite.intent import psi_experiments as experiments
 from theodolite.intent import psi_solvers
 
-pytestmark = pytest.mark.usefixtures("optimised")
-
 
 def test_the_empirical_occupancy_estimates_the_true_one():
     mdp = random_mdp(jax.random.key(0), 5, 3, branching=2)
@@ -35,10 +33,14 @@ def test_the_projection_is_valid_and_nearest():
         assert int(code) == newton.CONVERGED
         np.testing.assert_allclose(matrix @ rho.ravel(), right, atol=1e-10)
         assert np.min(rho) > 0
-        for seed in range(200):  # no other valid occupancy makes an acute angle with what is missing
+
+        @jax.jit
+        def angle(seed):
             other = jax.nn.softmax(5 * jax.random.normal(jax.random.key(seed), (5, 3)))
-            away = tabular.occupancy(mdp, other, normalised=True) - rho
-            assert jnp.sum((target - rho) * away) <= 1e-7
+            return jnp.sum((target - rho) * (tabular.occupancy(mdp, other, normalised=True) - rho))
+
+        for seed in range(200):  # no other valid occupancy makes an acute angle with what is missing
+            assert angle(seed) <= 1e-7
         feasible = tabular.occupancy(mdp, policy, normalised=True)
         np.testing.assert_allclose(psi_solvers.nearest(mdp, feasible)[0], feasible, atol=1e-6)
 
@@ -53,9 +55,9 @@ def test_rows_and_improvement_with_data():
             for num in (1, 64)
         )
         assert many < few / 2
-    again = experiments.shrinking_demonstrations([2], (1, 64), imitators=("logistic",))
-    same = [r for r in rows if r["psi"] == "logistic" and r["seed"] == 2]
-    for one, other in zip(again, same, strict=True):
+    again = experiments.shrinking_demonstrations([4, 5, 6, 2], (1, 64), imitators=("logistic",))
+    pair = ([r for r in among if r["psi"] == "logistic" and r["seed"] == 2] for among in (again, rows))
+    for one, other in zip(*pair, strict=True):
         assert one["normalised_return"] == pytest.approx(other["normalised_return"], abs=1e-6)
 
 
