@@ -2,7 +2,7 @@
 
 import numpy as np
 
-SIZE, LAYER, CHANNEL, STEPS, RATE, SD = 224, "fire9", 13, 24, 0.05, 0.01
+SIZE, LAYER, CHANNEL, STEPS, RATE, SD = 224, "fire9", 13, 32, 0.05, 0.01
 """Pixels, what is excited, steps of a segment, Adam's step size, deviation of the first coefficients."""
 SHAPE = (2, 1, 3, SIZE, SIZE // 2 + 1)
 """Real and imaginary parts, picture, colour, rows and columns of the half spectrum."""
