@@ -75,3 +75,20 @@ def test_the_shares_of_a_few_questions_are_whole(ten):
     assert found["understood"] == 1 and found["answered rightly"] == 1
     for r in arms.plans(0.2, (1_000,), 1):
         assert r["metrics"]["adherence"] > 0.9
+
+
+def test_a_way_through_the_trap_to_the_trap_is_a_way_and_none_leads_through_it_elsewhere():
+    world = grids.grid("monster-grid")
+    x, y = np.argwhere(world.things["trap"])[0]
+    both, beyond, alone = (
+        referee.surest(world, asked(world, f"why not go to {text}?"), np.array([world.start]), 60)
+        for text in (f"the trap through ({x}, {y})", f"(0, 0) through ({x}, {y})", "the trap")
+    )
+    assert both == alone > 0.9 and beyond == 0
+
+
+def test_a_way_to_a_wall_is_impossible(ten):
+    world, rng = ten[0], np.random.default_rng(1_000)
+    for _ in range(6):
+        question = asked(world, referee.walled_question(rng, world))
+        assert referee.surest(world, question, np.array([world.start]), arms.HORIZON) == 0

@@ -207,6 +207,11 @@ def novel(seeds: tuple[int, ...], num: int) -> list[Row]:
             said, never = right(world, agent, question, rng)
             good += said
             impossible += [said] * never
+        world, agent = world_with(0.1, ASKED_WORLDS[1]), agent_of(seed, 0.1, ASKED_WORLDS[1])
+        for _ in range(num // 4):
+            question = questions.parse(referee.walled_question(rng, world), contrastive_places.vocabulary(world))
+            said, never = right(world, agent, question, rng)
+            impossible += [said] * never
         shares = {"understood": understood / num, "answered rightly": good / num}
         shares |= {"impossible, and said so": float(np.mean(impossible))} if impossible else {}
         rows += [row(arm, "novel questions", seed, share=share) for arm, share in shares.items()]

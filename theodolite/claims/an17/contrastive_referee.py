@@ -165,16 +165,16 @@ def surest(world: World, question: Question, starts: np.ndarray, steps: int) -> 
     """The greatest probability of coming to all places that a plan goes to, one by one; 1 if there are none."""
     rules = board(world.name)
     over = world.over[rules.next]
-    after = np.ones(len(world.cells))
+    after, counts = np.ones(len(world.cells)), np.ones(rules.next.shape)  # at a state, and on arriving by a move
     for place in [step.target for step in question.steps[::-1] if step.kind == "reach" and step.target is not None]:
         arrives = meets(world, place, rules.cell, rules.monster, over, "")
         here = meets(world, place, world.cells, world.monsters, world.over, "") & ~world.over
         value = np.where(here, after, 0.0)
         for _ in range(steps):
-            to = np.where(arrives, after[rules.next], np.where(over, 0.0, value[rules.next]))
+            to = np.where(arrives, counts, np.where(over, 0.0, value[rules.next]))
             q = (1 - world.slip) * to + world.slip * to.mean(1, keepdims=True)
             value = np.where(here, after, np.where(world.over, 0.0, q.max(1)))
-        after = value
+        after, counts = value, np.where(arrives, counts, np.where(over, 0.0, value[rules.next]))  # one may be in both
     return float(after[starts].mean())
 
 
@@ -197,9 +197,16 @@ def sampled_question(rng: np.random.Generator, world: World, kind: str = "") -> 
     return f"{opening} {step}{when}?"
 
 
-def _place(rng: np.random.Generator, world: World) -> str:
+def walled_question(rng: np.random.Generator, world: World) -> str:
+    """A sentence that asks for what cannot be: a way to a wall, or through one."""
+    opening = str(rng.choice(["why not", "what if you", "why don't you"]))
+    wall, place = _place(rng, world, walled=1.0), _place(rng, world, walled=0.0)
+    return f"{opening} {rng.choice([f'go to {wall}', f'go to {place} through {wall}'])}?"
+
+
+def _place(rng: np.random.Generator, world: World, walled: float = WALLED) -> str:
     """A cell; traps and the goal are cells, too."""
     walls = world.things["wall"]
-    cells = np.argwhere(walls if walls.any() and rng.random() < WALLED else ~walls)
+    cells = np.argwhere(walls if walls.any() and rng.random() < walled else ~walls)
     x, y = cells[rng.integers(len(cells))].tolist()
     return f"({x}, {y})"
