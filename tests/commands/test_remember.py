@@ -18,6 +18,13 @@ def test_a_page_of_one_s_own_text(say, tmp_path):
     assert (tmp_path / "out" / "gru.npz").exists()
 
 
+def test_a_text_that_repeats_itself_is_told_so(say, tmp_path):
+    text = tmp_path / "round.txt"
+    text.write_text("tea with milk and sugar " * 8_000)
+    said = say("remember", text, "--out", tmp_path / "out", "--vocabulary", "5")
+    assert said.code == 2 and "begin differently" in said.err and "repeats itself" in said.err
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [(["--cells", "gur"], "Did you mean gru"), (["--steps", "0"], "must be at least 1"), ([], "expected at least 20")],

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
+from theodolite.core import convolution
 from theodolite.core.convolution import conv2d
 
 CASES = [
@@ -85,11 +86,26 @@ def test_both_gradients_are_the_transposes(case):
             assert found == pytest.approx(expected.sum(), abs=1e-5 * np.linalg.norm(expected) * expected.size**0.25)
 
 
+def test_a_kernel_whose_factors_are_known_does_the_same_and_stays():
+    rng = np.random.default_rng(0)
+    x, kernel, g = (jnp.float32(rng.normal(size=s)) for s in ((2, 14, 15, 16), (3, 3, 16, 20), (2, 14, 15, 20)))
+    known = convolution.factors(kernel)
+    assert known is not None and known.backward.shape == (36, 20, 16)
+    found, back = jax.vjp(lambda x, k, f: conv2d(x, k, padding=1, factors=f), x, kernel, known)
+    expected, by_x = jax.vjp(lambda x: convolution.plain(x, kernel), x)
+    by_image, by_kernel, by_factors = back(g)
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+    np.testing.assert_allclose(by_image, by_x(g)[0], atol=2e-4)
+    assert not by_kernel.any() and not any(f.any() for f in by_factors), "a constant"
+    for other in ((3, 3, 8, 20), (1, 1, 32, 32), (5, 5, 32, 32)):
+        assert convolution.factors(jnp.zeros(other)) is None
+
+
 def test_filtering_is_chosen_where_it_pays():
     def products(*shapes):
         shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
         return "conv_general_dilated" not in str(jax.make_jaxpr(lambda x, k: conv2d(x, k, padding=1))(*shapes))
 
-    assert products((1, 56, 56, 64), (3, 3, 64, 64))
+    assert products((1, 56, 56, 64), (3, 3, 64, 64)) and products((1, 13, 13, 16), (3, 3, 16, 64))
     assert not products((1, 56, 56, 3), (3, 3, 3, 64)), "too few channels"
     assert not products((1, 12, 12, 64), (3, 3, 64, 64)), "too few positions"

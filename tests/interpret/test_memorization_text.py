@@ -85,8 +85,3 @@ def test_a_short_plain_text_has_something_in_every_part(tmp_path):
     path.write_text(" ".join(rng.choice(["surveyor", "angle", "level", "plumb", "chain"], 15_000)))
     found = texts.corpus(texts.read_text(path), 100, 20)
     assert min(len(part.characters) for part in (found.train, found.validation, found.test)) >= 20
-
-
-def test_a_text_that_repeats_itself_is_told_so():
-    with pytest.raises(UserError, match=r"its 40 pieces only 1 begin differently"):
-        texts.corpus(["tea with milk and sugar " * 200] * 40, 100, 20)

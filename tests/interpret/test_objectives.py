@@ -107,7 +107,7 @@ def test_text_becomes_the_objective(seen):
         ("channel:fire22:1", "no layer 'fire22'. Did you mean fire2"),
         ("channel:fire2:5", "channel 5 of fire2: toy's fire2 has the channels 0 to 4"),
         ("channel:fire2:x", "channel of fire2 'x': expected a whole number"),
-        ("channel:fire2", "has 1 parts after channel; expected channel:LAYER:NUMBER"),
+        ("channel:fire2", "has 1 part after channel; expected channel:LAYER:NUMBER"),
         ("channel:fire2:1 + ", "objective '' is not understood"),
         ("neuron:fire2:1:2", "expected neuron:LAYER:NUMBER or"),
         ("logit:cat", "toy has no classifier"),

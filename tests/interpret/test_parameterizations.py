@@ -35,6 +35,14 @@ def test_the_spectrum_s_power_falls_as_asked(key):
     assert np.isclose(low / high, (0.425 / 0.05) ** 2, rtol=0.25)
 
 
+def test_colours_may_be_mixed_before_the_waves_are_summed():
+    plain = params.spectrum((12, 10), 2)
+    z = 9 * plain.init(jax.random.key(0))
+    expected = jax.nn.sigmoid(params.colour(plain.apply(z)))
+    np.testing.assert_allclose(params.fourier((12, 10), 2).apply(z), expected, atol=1e-5)
+    assert str(params.fourier(8)) == "fourier, decay 1" and "plain colours" in str(params.fourier(8, decorrelate=False))
+
+
 def test_colours_are_those_of_lucid():
     """The normalised matrix as the sheet of the article prints it, and grey as the widest direction."""
     printed = [[0.5628, 0.1948, 0.0433], [0.5845, 0, -0.1082], [0.5845, -0.1948, 0.0649]]

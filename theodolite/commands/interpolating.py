@@ -23,19 +23,19 @@ def visualize(flags: Flags, network: Any, to: str) -> int:
     from theodolite.interpret.vision import images, objective_text, objectives, optimize, parameterizations, transforms
 
     size, steps, frames = flags.size or SIZE, flags.steps or STEPS, flags.frames
-    ends = [objective_text.parse(text, network) for text in (flags.objective or "", to)]
-    between = objectives.interpolation(*ends, frames)
+    one, other = objective_text.parse(flags.objective or "", network), objective_text.parse(to, network)
+    between = objectives.interpolation(one, other, frames)
     aligned = objectives.total(objectives.alignment(layer, RATIO) for layer in aligned_at(network))
     made = parameterizations.shared(size, frames)
     change = transforms.standard() if flags.transforms else transforms.none()
     config = optimize.Config(learning_rate=flags.learning_rate or 0.05, steps=steps, every=min(32, steps))
     chunks = optimize.optimise(network, between + WEIGHT * aligned, made, change, config, flags.seed)
-    ended = last(f"{ends[0]} to {ends[1]} of {network.name}", chunks, steps)
+    ended = last(f"{one} to {other} of {network.name}", chunks, steps)
     found = list(ended.chunk.images)
     path = Path(flags.out) / f"{file_name(flags.objective or '')}-to-{file_name(to)}.webp"
     images.animate(path, found + found[-2:0:-1], SECONDS)
     images.save(path.with_suffix(".png"), images.sheet(found, frames))
-    print(f"{path} goes from {ends[0]} to {ends[1]} of {network.name} and back in {frames} frames, after "
+    print(f"{path} goes from {one} to {other} of {network.name} and back in {frames} frames, after "
           f"{ended.chunk.step} steps; the same as a strip: {path.with_suffix('.png').name}.")  # fmt: skip
     return ended.code
 

@@ -85,7 +85,7 @@ def _train(flags: Flags) -> dict[str, Any]:
 
     compile_cache.enable()
     source, folder = Path(flags.text), Path(flags.out)
-    text = texts.corpus(texts.read_text(source), flags.length, flags.vocabulary, source.name)
+    text = _corpus(texts.read_text(source), flags, source.name)
     rows = [page.sentence(s, text) for s in flags.sentences]
     nets, losses = {}, {}
     with alone(folder):
@@ -100,6 +100,22 @@ def _train(flags: Flags) -> dict[str, Any]:
         shown = texts.Sequences(*own) if rows else page.telling(text.test, 4, nets)
         size = page.write(folder / "page.html", nets, text, shown)
     return {"page": str(folder / "page.html"), "bytes": size, "loss": losses}
+
+
+def _corpus(documents: list[str], flags: Flags, name: str) -> Any:
+    from theodolite.core.errors import UserError
+    from theodolite.interpret import memorization_text as texts
+
+    try:
+        return texts.corpus(documents, flags.length, flags.vocabulary, name)
+    except UserError as error:
+        different = len({document[:200] for document in documents})  # by these letters they are held out or not
+        if 2 * different >= len(documents):
+            raise
+        raise UserError(
+            f"{error} But the text repeats itself: of its {len(documents):,} pieces only {different:,} begin "
+            "differently, and equal ones are never held out from one another, so more of the same will not do."
+        ) from error
 
 
 def _fit(c: Any, text: Any, flags: Flags) -> tuple[Any, float]:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from theodolite.core.errors import UserError
-from theodolite.interpret.vision.network import checked, of_function, redirect
+from theodolite.interpret.vision import layers
+from theodolite.interpret.vision.network import checked, of_function, prepared, redirect
 
 
 def mine(images):
@@ -18,6 +19,18 @@ def test_a_function_of_the_users_is_a_network():
     image = jnp.ones((2, 4, 6, 3)) * 0.25
     np.testing.assert_array_equal(network.apply(network.params, image)["blue"], np.full((2, 4, 6, 1), 0.5))
     assert redirect(network.params, 1.0) == () and network.size == 8 and network.classes == ()
+
+
+def test_prepared_parameters_give_the_same_activations():
+    rng = np.random.default_rng(0)
+    layer = {"kernel": rng.normal(size=(3, 3, 16, 16)).astype("f4"), "bias": np.ones(16, "f4")}
+    params = {"wide": layer, "thin": {**layer, "kernel": layer["kernel"][:, :, :3]}, "redirect": jnp.float32(1)}
+    ready = prepared(params)
+    assert ready["thin"] is params["thin"] and ready["redirect"] is params["redirect"]
+    assert ready["wide"].keys() == {"kernel", "bias", "forward", "backward"}
+    x = jnp.float32(rng.normal(size=(1, 16, 16, 16)))
+    np.testing.assert_allclose(layers.convolve(x, ready["wide"]), layers.convolve(x, layer), atol=1e-3)
+    assert prepared(()) == ()
 
 
 def test_what_a_function_must_return_is_said():

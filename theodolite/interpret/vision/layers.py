@@ -33,7 +33,7 @@ def convolve(
     kernel, bias = jnp.asarray(layer["kernel"]), jnp.asarray(layer["bias"])
     pads = kernel.shape[0] // 2 if padding is None else padding
     groups = x.shape[-1] // kernel.shape[2]
-    known = Factors(layer["forward"], layer["backward"]) if "forward" in layer else None
+    known = Factors(*(jnp.asarray(layer[side]) for side in Factors._fields)) if "forward" in layer else None
     return conv2d(x, kernel, stride=stride, padding=pads, groups=groups, factors=known) + lift(bias, 4)
 
 

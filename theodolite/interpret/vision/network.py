@@ -181,5 +181,5 @@ def prepared(params: Any) -> Any:
 def _with_factors(layer: Any) -> Any:
     if not isinstance(layer, dict) or getattr(layer.get("kernel"), "ndim", 0) != 4:
         return layer
-    found = factors(layer["kernel"])
+    found = factors(jnp.asarray(layer["kernel"]))
     return layer if found is None else {**layer, **found._asdict()}
