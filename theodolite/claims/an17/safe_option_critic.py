@@ -239,8 +239,9 @@ ITEM = Item(
         "standard error; the noisy TV is seen with the default ψ.",
         "Milder settings are a temperature of 0.1 and smaller steps; the versions' settings are the authors'.",
         f"At size quick the panels are {', '.join(SHOWN['quick'])}, with half the episodes.",
-        "Of the games a small one stands in, at size full: 80 million frames are out of reach. At size quick deep "
-        "networks learn on a CartPole whose right half pays with noise; then they play, drawing their actions.",
+        "Of the games a small one stands in, 80 million frames being out of reach; at size quick with a third of the "
+        "steps and ψ = 0.5 alone. Deep networks also learn on a CartPole whose right half pays with noise; then they "
+        "play, drawing their actions.",
         "What is released for the games penalises all steps and lets the penalty into the critic, whatever its "
         "condition on the start says; as printed it is that of an episode's first step.",
         "The cap of 20 on a step's penalty, and the values of ψ, were made for the rooms, where the goal pays 50. On "
