@@ -28,6 +28,8 @@ def toy(monkeypatch):
 def interrupt(monkeypatch):
     """(module, name, chunks): the generator of that name is interrupted by a signal after some chunks."""
 
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may ignore it
+
     def patch(module, name, chunks):
         real = getattr(module, name)
 
@@ -37,7 +39,8 @@ def interrupt(monkeypatch):
 
         monkeypatch.setattr(module, name, stopped)
 
-    return patch
+    yield patch
+    signal.signal(signal.SIGINT, usual)
 
 
 def run(*words) -> int:

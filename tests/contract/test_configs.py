@@ -165,7 +165,8 @@ TABLES = {
             "policy_levels": Field(1, (0,), {"learning_rate": 0.5, "train_every": 4}),
             "cosines": Field(3, (0,)),
             "kappa": Field(0.1, (-0.1,)),
-            "worst": Field(0.1, (0.0, 1.1), {"learning_rate": 0.5}),
+            "worst": Field(0.1, (0.0, 1.1), {"learning_rate": 0.5, "train_every": 4}),
+            "double": Field(True, companions={"learning_rate": 0.5, "train_every": 4}),
         },
     ),
     "preqn": (
