@@ -20,6 +20,11 @@ def test_a_slim_figure_says_the_style_of_equal_marks_once():
     once = b'<g style="fill: #000"><use href="#m" x="1"/><use href="#m" x="2"/></g>'
     other = b'<use xlink:href="#m" x="3" style="fill: #fff"/>'
     assert svg.slim(marks + other) == once + other.replace(b"xlink:", b"")
+    nested = b'<g><g id="patch_1"><use href="#a"/></g><g style="fill: #000"><g><use href="#b"/></g></g></g><g id="b"/>'
+    assert svg.slim(nested) == b'<use href="#a"/><g style="fill: #000"><use href="#b"/></g>'
+    clipped = b'<path d="M 1.234 2.04 L 3.06 4.008" clip-path="url(#a)"/><use href="#m" x="1.25" y="3.00"/>'
+    shorter = b'<path d="M 1.2 2 L 3 4" clip-path="url(#a)"/><use href="#m" x="1.2" y="3"/>'
+    assert svg.slim(clipped) == shorter
     look = b' style="fill: none; stroke: #000"/>'
     lines = b'<path d="M 0 1 L 0 2 "' + look + b'<path d="M 3 1 L 3 2 "' + look
     assert svg.slim(lines) == b'<path d="M 0 1 L 0 2 M 3 1 L 3 2 "' + look

@@ -17,7 +17,7 @@ from theodolite.claims.an17.safe_option_critic_arms import (
     RELEASED,
     TV,
 )
-from theodolite.claims.an17.safe_option_critic_deep import CASES, DEEP, POLE
+from theodolite.claims.an17.safe_option_critic_deep import CASES, DEEP, GAME, POLE
 from theodolite.core.claim import Claim
 from theodolite.core.scores import Scores
 from theodolite.envs import rooms
@@ -30,7 +30,11 @@ ARMS = (NEUTRAL, RELEASED, PRINTED, ALL, CRITICS)
 MAPPED = (NEUTRAL, RELEASED, ALL, CRITICS)
 QUANTITIES = {"sweep_deviation": "standard deviation of the return", "sweep_hazards": "noisy cells entered",
               "sweep_return": "mean return"}  # fmt: skip
-DEEP_CASE = CASES[POLE][0]
+NETWORKS = {
+    POLE: ("deep", "Deep networks on a CartPole whose right half pays with noise, over ψ"),
+    GAME: ("game", "Deep networks on Space Invaders with noise on hits from the left half, over ψ"),
+}
+"""Ids of the claims and a title for each task of the deep networks."""
 FEWEST = 1e-2
 """Visits per episode at the white end of the scale."""
 
@@ -46,10 +50,10 @@ def figure(scores: Scores, claims: dict[str, Claim]) -> "Figure":
     rows += [(2.9, partial(_sweep, scores=scores, panel=panel)) for panel in shown if panel in (MILD, FIRST)]
     rows += [(2.5, partial(_learning, scores=scores))] if MILD in shown else []
     rows += [(2.75, partial(_options, scores=scores))] if MILD in shown else []
-    deep = [claims[id] for id in ("deep-visits", "deep-spread", "deep-return")]
-    rows += (
-        [(2.9, partial(_deep, scores=scores, claims=deep))] if scores.by_seed("deep_return", DEEP, DEEP_CASE) else []
-    )
+    for name, (id, title) in NETWORKS.items():
+        if cases := [case for case in CASES[name] if scores.by_seed("deep_return", DEEP, case)]:
+            deep = [claims[f"{id}-{what}"] for what in ("visits", "spread", "return")]
+            rows.append((2.6, partial(_deep, scores=scores, claims=deep, cases=cases, title=title)))
     rows += [(3.1, partial(_gambles, scores=scores, claim=claims["reasons-not-aversion"]))]
     heights = [height for height, _ in rows]
     with figures.style():
@@ -117,7 +121,7 @@ def _options(part: Any, scores: Scores) -> None:
         axes.set_title(name, fontsize=8.5)
 
 
-def _deep(part: Any, scores: Scores, claims: list[Claim]) -> None:
+def _deep(part: Any, scores: Scores, claims: list[Claim], cases: list[str], title: str) -> None:
     """Noise, spread and return of the deep networks over ψ."""
     from matplotlib.lines import Line2D
 
@@ -125,15 +129,13 @@ def _deep(part: Any, scores: Scores, claims: list[Claim]) -> None:
 
     arms = claims[0].arms
     look = figures.looks(arms)
-    cases = [case for case in CASES[POLE] if scores.by_seed("deep_return", DEEP, case)]
     for axes, claim in zip(part.subplots(1, 3), claims, strict=True):
         figures.dots(axes, claim, scores, cases, look)
         axes.set_title(claim.unit, fontsize=8.5)
         axes.set_xlabel("ψ")
     handles = [Line2D([], [], color=look[a].colour, marker=look[a].marker, linewidth=0, label=a) for a in arms]
-    part.legend(handles=handles, title="Deep networks on a CartPole whose right half pays with noise, over ψ",
-                loc="outside upper left", ncols=3, alignment="left", frameon=False, fontsize=8.5, title_fontsize=10,
-                columnspacing=1.2)  # fmt: skip
+    part.legend(handles=handles, title=title, loc="outside upper left", ncols=3, alignment="left", frameon=False,
+                fontsize=8.5, title_fontsize=10, columnspacing=1.2)  # fmt: skip
 
 
 def _gambles(part: Any, scores: Scores, claim: Claim) -> None:
