@@ -205,6 +205,20 @@ CLAIMS = (
         ),
         **PLAIN,
     ),
+    Claim(
+        id="puddle-return",
+        text="The puddle world with tile coding: safe options return more in the last tenth of the episodes.",
+        metric="late_return",
+        arms=(NEUTRAL, RELEASED, CRITICS),
+        cases=tuple(f"puddle/{psi:g}" for psi in PUDDLE_PSIS),
+        statistic="mean",
+        level="ψ",
+        unit="discounted return, last tenth",
+        expect=(
+            better(RELEASED, than=NEUTRAL, cases=("puddle/0.015",)),
+            better(CRITICS, than=NEUTRAL, cases=("puddle/0.015",)),
+        ),
+    ),
     *DEEP_CLAIMS,
 )
 
