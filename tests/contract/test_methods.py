@@ -83,7 +83,10 @@ def test_state_is_arrays_that_change(whole):
 
 
 def test_five_updates_saved_and_five_more_are_ten(method, whole, tmp_path):
-    checkpoint.save(tmp_path / "last.npz", whole.chunks[0].carry, update=HALF)
+    first = run(method, updates=HALF, seeds=SEEDS)
+    same(first.carry, whole.chunks[0].carry)  # the same key, the same result
+    same(first.chunks[0].metrics, whole.chunks[0].metrics)
+    checkpoint.save(tmp_path / "last.npz", first.carry, update=HALF)
     like = expected_carry(method.make, method.config, method.envs, SEEDS)
     done, carry = checkpoint.meta(tmp_path / "last.npz")["update"], checkpoint.load(tmp_path / "last.npz", like)
     second = run(method, updates=UPDATES, seeds=SEEDS, resume=(done, carry))

@@ -91,9 +91,8 @@ def tail_averse(g: Gamble, alpha: float, coarse: int = 201) -> Plan:
     some = eta[np.unique(np.linspace(0, len(eta) - 1, coarse).astype(int))]
     short = _shortfall(g, some)[0]
     first = int(np.argmax(some - short / alpha))
-    turn = some[1:] - np.diff(
-        short
-    )  # between two values η - G/α is at most what it is here, were G flat and then steep
+    # between two values η - G/α is at most what it would be, were G flat at first and then as steep as can be
+    turn = some[1:] - np.diff(short)
     hopeful = np.flatnonzero(turn - short[:-1] / alpha > some[first] - short[first] / alpha)
     inside = [eta[(eta > some[i]) & (eta < some[i + 1])] for i in hopeful]
     tried = np.concatenate([some[[first]], *inside])
