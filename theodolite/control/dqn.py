@@ -151,6 +151,11 @@ C51 = Config(head="categorical", support=(-100.0, 100.0), atoms=101, adam_epsilo
 """Bellemare, Dabney and Munos 2017; atoms for returns up to 100, which a discount of 0.99 makes of rewards of 1."""
 QR_DQN = Config(head="quantile", adam_epsilon=0.01 / 128)
 """Dabney et al. 2018."""
+MINATAR = Config(
+    train_every=4, batch_size=32, adam_epsilon=3.125e-4, max_gradient_norm=10.0, n_step=1, double=False,
+    target_every=250, epsilon_end=0.01, epsilon_steps=100_000, hidden=(128,),
+)  # fmt: skip
+"""The plain learner for the games of Young and Tian 2019: their network, with Dopamine's loss and optimiser."""
 RAINBOW = Config(
     head="categorical", support=(-100.0, 100.0), double=True, dueling=True, n_step=3, prioritised=True,
     priority_exponent=0.5,

@@ -99,7 +99,7 @@ class Scores:
 
 
 def natural(text: str) -> list[tuple[int, float, str]]:
-    """Sort key under which n=4 comes before n=10."""
+    """Sort key under which n=4 comes before n=10; no two texts have the same."""
     digits, key = "", []
     for character in f"{text}\0":
         if character.isascii() and character.isdigit():
@@ -109,7 +109,7 @@ def natural(text: str) -> list[tuple[int, float, str]]:
             key.append((0, float(digits), ""))
         digits = ""
         key.append((1, 0.0, character))
-    return key
+    return [*key, (2, 0.0, text)]
 
 
 def _lines(rows: Iterable[Row]) -> bytes:
