@@ -3,11 +3,13 @@
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import PyTree
 from methods import DRIVERS, METHODS, ROLLOUT, Method, NumpyFace, is_action
 
-from theodolite.core import checkpoint
+from theodolite.core import checkpoint, replay
 from theodolite.core.drive import Carry
 from theodolite.core.options import seen_space
 from theodolite.core.train import Chunk, expected_carry, train
@@ -122,6 +124,20 @@ def test_optimised_programs_of_both_drivers_agree_to_rounding(name):
         jax.config.update("jax_disable_most_optimizations", True)
     pair = on_device.carry.agent, on_host.carry.agent
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *pair)
+
+
+def test_whoever_keeps_rewards_pays_them_anew(method, whole):
+    state = jax.tree.map(lambda x: jnp.asarray(x[0]), whole.carry.agent)
+    if isinstance(method.config, tuple) or not rings(state):
+        pytest.skip("keeps no rewards that somebody else might learn")
+    paid = method.make(method.config).repay(state, lambda seen: jnp.full(seen.terminated.shape, 7.0))
+    (ring,) = rings(paid)
+    assert (ring.rows.reward[: int(ring.written)] == 7).all() and ring.written > 0
+
+
+def rings(state: PyTree) -> list[replay.Replay]:
+    leaves = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, replay.Replay))
+    return [x for x in leaves if isinstance(x, replay.Replay)]
 
 
 def test_a_policy_acts_on_any_leading_axes_and_knows_its_probabilities(method, whole, key):

@@ -41,6 +41,12 @@ def test_the_dual_is_minimised_as_scipy_does(items):
     assert f(solved.x) <= other.fun + 1e-10
 
 
+def test_what_has_no_share_of_the_buffer_gets_none_whatever_its_loss():
+    losses, base = jnp.array([1e-6, 1.1e-6, 0.9e-6, 1e-6, 5.0]), jnp.array([0.25, 0.25, 0.25, 0.25, 0.0])
+    p = distribution(TIGHT, losses, jax.random.normal(jax.random.key(0), (5, F)), base)
+    assert jnp.isfinite(p).all() and p[4] == 0 and p.sum() == pytest.approx(1)
+
+
 def test_p_solves_the_primal_problem(items):
     """max E_p[l] - κ KL(p‖ρ) within ε, solved by SLSQP over the simplex."""
     losses, centred = (np.asarray(x) for x in afm.scaled(*items))

@@ -63,6 +63,10 @@ def test_entropy_shift_and_importance():
     state, action = jnp.array([0, 1, 1]), jnp.array([0, 0, 1])
     found = weightings.importance(flat, jnp.full((4, 2), 0.01).at[0, 0].set(0.93), state, action)
     np.testing.assert_allclose(found, np.array([1 / 93, 1, 1]) / (2 + 1 / 93), rtol=1e-3)
+    never = weightings.importance(
+        jnp.array([[0.5, 0.5]]), jnp.array([[0.0, 1.0]]), jnp.array([0, 0]), jnp.array([0, 1])
+    )
+    np.testing.assert_allclose(never, np.array([100, 0.5]) / 100.5, rtol=1e-3)  # 500,000 times as rare counts 100
 
 
 def test_the_adversary_of_features_is_a_weighting(world, scale):

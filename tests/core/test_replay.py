@@ -147,6 +147,20 @@ def test_bytes_stay_bytes_and_a_ring_too_small_is_refused():
     assert ring.rows.action.shape == (25, 4, 2)
     with pytest.raises(UserError, match=r"replay = 19: must hold the 20 transitions"):
         replay.empty(space, 19, 5)
+    with pytest.raises(UserError, match=r"replay = 100: holds 100 transitions, but learning starts with 101"):
+        replay.empty(space, 100, 5, learning_starts=101)
+
+
+def test_no_return_crosses_a_cut(past):
+    ring = ADD(replay.cut(filled(past)), Batch(**{k: jnp.asarray(v[:ROLLOUT]) for k, v in past.items()}))
+    newest = (ROLLOUT * WRITTEN - 1) % len(ring.rows.reward)
+    assert (ring.rows.truncated[newest] | ring.rows.terminated[newest]).all()
+    assert not (ring.rows.truncated & ring.rows.terminated).any()
+    b = SAMPLE(ring, jax.random.key(0), size=500, steps=4)
+    before = (newest - b.index // 3) % len(ring.rows.reward)
+    assert (b.steps <= before + 1)[before < 4].all() and (before == 0).any()
+    empty = replay.empty(SPACE, CAPACITY, ROLLOUT)
+    assert not replay.cut(empty).rows.truncated.any()
 
 
 def test_a_batch_pays_for_its_share_of_steps_and_none_are_made_before_the_start(past):

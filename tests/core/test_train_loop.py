@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from counting import counting, scribe
 
+from theodolite.control import dqn
 from theodolite.core import drive
 from theodolite.core.config import config
 from theodolite.core.env import Step
@@ -175,6 +176,15 @@ def test_host_environments_restart_from_a_seed_of_the_update_alone():
     assert rest[0][-1].carry.agent["updates"] == 6
     assert len({env_seed(s, u) for s in range(20) for u in range(20)}) == 400
     assert all(0 <= env_seed(s, 7) < 2**31 for s in range(100))
+
+
+def test_episodes_in_a_replay_end_where_a_host_environment_restarts():
+    c = dqn.Config(rollout=2, train_every=4, learning_starts=8, replay=40, batch_size=4, n_step=3, hidden=(4,))
+    (first,) = train(dqn.agent, c, Host(), updates=2, every=2)
+    (second,) = train(dqn.agent, c, Host(), updates=3, every=2, resume=(2, jax.tree.map(jnp.asarray, first.carry)))
+    rows = second.carry.agent.replay.rows
+    ends = (rows.truncated | rows.terminated)[0]
+    assert ends[3].all() and not ends[1:3, 1].any()
 
 
 def test_the_carry_of_a_host_environment_has_the_expected_shapes():

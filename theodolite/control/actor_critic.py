@@ -212,9 +212,10 @@ def ascend(
     return optim.apply(optim.adam(learning_rate), jax.grad(loss)(now), opt, now)
 
 
-def no_memory(space: Space, capacity: int, rollout: int) -> Memory:
+def no_memory(space: Space, capacity: int, rollout: int, learning_starts: int = 0) -> Memory:
     """Nothing yet."""
-    return Memory(replay.empty(space, capacity, rollout), jnp.int32(0), jnp.float32(0))
+    ring = replay.empty(space, capacity, rollout, learning_starts=learning_starts)
+    return Memory(ring, jnp.int32(0), jnp.float32(0))
 
 
 def remember(m: Memory, batch: Batch, box: Box) -> Memory:

@@ -100,7 +100,8 @@ def tilted(
 ) -> Float[Array, " N"]:  # fmt: skip
     """p_i ~ ρ_i exp((l_i - ν·Φ_i)/κ)."""
     score = (losses - centred @ nu) / kappa
-    weight = base * jnp.exp(score - jnp.max(jnp.where(base > 0, score, -jnp.inf)))
+    score = jnp.where(base > 0, score, -jnp.inf)  # what has no share must not overflow either
+    weight = base * jnp.exp(score - jnp.max(score))
     return weight / jnp.sum(weight)
 
 

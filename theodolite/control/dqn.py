@@ -22,10 +22,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from theodolite.control import exploring, heads
+from theodolite.control import actor_critic, exploring, heads
 from theodolite.control.heads import Head, Target
 from theodolite.core import nets, optim, replay
-from theodolite.core.agent import Agent, Batch, RewardOf, Seen
+from theodolite.core.agent import Agent, Batch, RewardOf
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar
 from theodolite.core.claim import Paper
 from theodolite.core.config import (
@@ -56,6 +56,9 @@ METRICS = {
 
 def _ascends(pair: tuple[float, float]) -> bool:
     return len(pair) == 2 and pair[0] < pair[1]
+
+
+BELOW_ONE = Constraint("must be below 1 where there are several horizons, whose limit it is", lambda v: v < 1, 1.0)
 
 
 @config
@@ -145,6 +148,8 @@ class Config:
             atoms=at_least(2),
             support=Constraint("must be two numbers, the lower one first", _ascends, (1.0, 1.0)),
         )
+        if self.horizons > 1:
+            require(self, discount=BELOW_ONE)
 
 
 C51 = Config(head="categorical", support=(-100.0, 100.0), atoms=101, adam_epsilon=0.01 / 128)
@@ -218,16 +223,13 @@ def init(c: Config, head: Head, key: PRNGKey, space: Space) -> State:
     if not isinstance(kind, Discrete):
         raise UserError(f"actions lie in {kind}, expected a choice among some: Q-learning compares all of them.")
     if head.size % c.trunks:
-        raise UserError(f"trunks = {c.trunks}: must divide the {head.size} numbers that an action gets. {_TRUNKS}")
+        raise UserError(f"trunks = {c.trunks}: must divide the {head.size} numbers that an action gets, a share each.")
     shape = (c.horizons, kind.num, head.size // c.trunks)
     make = partial(network, c, space.obs, shape)
     net = make(key) if c.trunks == 1 else jax.vmap(make)(jax.random.split(key, c.trunks))
     learner = Learner(net, net, optimiser(c).init(net), jnp.int32(0))
-    ring = replay.empty(space, c.replay, c.rollout, prioritised=c.prioritised)
+    ring = replay.empty(space, c.replay, c.rollout, learning_starts=c.learning_starts, prioritised=c.prioritised)
     return State(learner, ring, jnp.int32(0), jnp.float32(0))
-
-
-_TRUNKS = "Every trunk predicts an equal share of the atoms or quantiles."
 
 
 def network(c: Config, obs: Box, shape: tuple[int, int, int], key: PRNGKey) -> Network:
@@ -353,7 +355,6 @@ def update(c: Config, head: Head, s: State, batch: Batch, key: PRNGKey) -> tuple
     """
     steps = replay.paid(batch, c.train_every)
     ring = replay.add(s.replay, batch)
-    epsilon = exploration(c, s)
     largest_reward = jnp.maximum(s.largest_reward, jnp.abs(batch.reward).max())
 
     def one(carry: tuple, key: PRNGKey) -> tuple[tuple, Metrics]:
@@ -368,19 +369,14 @@ def update(c: Config, head: Head, s: State, batch: Batch, key: PRNGKey) -> tuple
     started = replay.held(ring) >= jnp.maximum(c.learning_starts, 1)
     (learner, priorities), m = replay.gradient_steps(one, (s.learner, ring.priorities), key, steps, started)
     ring = replay.Replay(ring.rows, ring.written, priorities)
-    most = largest_reward / jnp.maximum(1 - horizons(c)[0][-1], 1e-6)
-    excess = jnp.where(most > 0, m.pop("largest").max() / jnp.maximum(most, 1e-6), 0)
-    metrics = {name: x.mean() for name, x in m.items()}
-    return State(learner, ring, s.steps + batch.reward.size, largest_reward), {
-        **metrics,
-        "excess": excess,
-        "epsilon": epsilon,
-    }
+    excess = actor_critic.excess(m.pop("largest"), largest_reward, horizons(c)[0][-1])
+    found = {name: x.mean() for name, x in m.items()} | {"excess": excess, "epsilon": exploration(c, s)}
+    return State(learner, ring, s.steps + batch.reward.size, largest_reward), found
 
 
 def repay(s: State, reward: RewardOf) -> State:
     """The state with the rewards in its replay computed anew."""
-    ring = replay.repaid(s.replay, lambda rows: reward(Seen(rows.obs, rows.action, rows.last_obs, rows.terminated)))
+    ring = replay.repaid(s.replay, lambda rows: reward(replay.seen(rows)))
     return State(s.learner, ring, s.steps, jnp.abs(ring.rows.reward).max())
 
 

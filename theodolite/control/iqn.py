@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Int
 
 from theodolite.control import actor_critic, exploring, heads
 from theodolite.core import nets, optim, replay
-from theodolite.core.agent import Agent, Batch
+from theodolite.core.agent import Agent, Batch, RewardOf
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar, lift
 from theodolite.core.claim import Paper
 from theodolite.core.config import Constraint, config, non_negative, positive, probability, require, sizes
@@ -161,7 +161,12 @@ def init(c: Config, key: PRNGKey, space: Space) -> State:
     head = nets.mlp(head_key, (features, *c.hidden[-1:], kind.num), hidden=draw, head=draw, activation=jax.nn.relu)
     net = Network(torso, embedding, head)
     learner = Learner(net, net, optimiser(c).init(net), jnp.int32(0))
-    return State(learner, replay.empty(space, c.replay, c.rollout), jnp.int32(0), jnp.float32(0))
+    return State(
+        learner,
+        replay.empty(space, c.replay, c.rollout, learning_starts=c.learning_starts),
+        jnp.int32(0),
+        jnp.float32(0),
+    )
 
 
 def optimiser(c: Config) -> optim.Optimiser:
@@ -260,6 +265,12 @@ def update(c: Config, s: State, batch: Batch, key: PRNGKey) -> tuple[State, Metr
     return State(learner, ring, s.steps + batch.reward.size, largest_reward), found
 
 
+def repay(s: State, reward: RewardOf) -> State:
+    """The state with the rewards in its replay computed anew."""
+    ring = replay.repaid(s.replay, lambda rows: reward(replay.seen(rows)))
+    return State(s.learner, ring, s.steps, jnp.abs(ring.rows.reward).max())
+
+
 def agent(c: Config) -> Agent:
     """IQN as an agent."""
     return Agent(
@@ -269,4 +280,6 @@ def agent(c: Config) -> Agent:
         mode=partial(mode, c),
         log_prob=partial(log_prob, c),
         rollout=c.rollout,
+        repay=repay,
+        greedy=True,
     )

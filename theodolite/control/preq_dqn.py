@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 from theodolite.control import actor_critic, exploring, ntk, preconditioning
 from theodolite.control.preconditioning import Rules, Solver
 from theodolite.core import nets, replay
-from theodolite.core.agent import Agent, Batch
+from theodolite.core.agent import Agent, Batch, RewardOf
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey
 from theodolite.core.config import between, config, non_negative, one_of, positive, probability, require, sizes
 from theodolite.core.env import Action, Discrete, Obs, Space
@@ -125,7 +125,9 @@ def init(c: Config, key: PRNGKey, space: Space) -> State:
             "Use dqn, or wrap the environment (gymnasium.wrappers.FlattenObservation, say)."
         )
     net = actor_critic.network(key, (*space.obs.shape, *c.hidden, kind.num), c.activation)
-    return State(net, replay.empty(space, c.replay, c.rollout), jnp.int32(0), jnp.float32(0))
+    return State(
+        net, replay.empty(space, c.replay, c.rollout, learning_starts=c.learning_starts), jnp.int32(0), jnp.float32(0)
+    )
 
 
 def exploration(c: Config, s: State) -> Float[Array, ""]:
@@ -204,6 +206,12 @@ def update(c: Config, s: State, batch: Batch, key: PRNGKey) -> tuple[State, Metr
     return State(net, ring, s.steps + batch.reward.size, largest_reward), found
 
 
+def repay(s: State, reward: RewardOf) -> State:
+    """The state with the rewards in its replay computed anew."""
+    ring = replay.repaid(s.replay, lambda rows: reward(replay.seen(rows)))
+    return State(s.net, ring, s.steps, jnp.abs(ring.rows.reward).max())
+
+
 def agent(c: Config) -> Agent:
     """PreQN for choices as an agent."""
     return Agent(
@@ -213,4 +221,6 @@ def agent(c: Config) -> Agent:
         mode=mode,
         log_prob=partial(log_prob, c),
         rollout=c.rollout,
+        repay=repay,
+        greedy=True,
     )

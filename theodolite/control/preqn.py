@@ -140,7 +140,7 @@ def init(c: Config, key: PRNGKey, space: Space) -> State:
     policy = actor_critic.policy(policy_key, space, c.hidden)
     critics = actor_critic.critics(critic_key, space, c.hidden, c.activation)
     learner = Learner(policy, critics, optim.adam(c.policy_learning_rate).init(policy))
-    return State(learner, actor_critic.no_memory(space, c.replay, c.rollout))
+    return State(learner, actor_critic.no_memory(space, c.replay, c.rollout, c.learning_starts))
 
 
 def act(c: Config, s: State, obs: Obs, key: PRNGKey) -> tuple[Action, Float[Array, "..."]]:

@@ -162,7 +162,7 @@ def init(c: Config, critic_step: CriticStep, key: PRNGKey, space: Space) -> Stat
         temperature_opt=optim.adam(c.temperature_learning_rate).init(log_temperature),
         updates=jnp.int32(0),
     )
-    return State(learner, actor_critic.no_memory(space, c.replay, c.rollout))
+    return State(learner, actor_critic.no_memory(space, c.replay, c.rollout, c.learning_starts))
 
 
 def act(c: Config, s: State, obs: Obs, key: PRNGKey) -> tuple[Action, Float[Array, "..."]]:

@@ -133,7 +133,7 @@ def init(c: Config, critic_step: CriticStep, key: PRNGKey, space: Space) -> Stat
     critics = actor_critic.critics(critic_key, space, c.hidden, c.activation, 1 + c.twin)
     policy_opt = optim.adam(c.policy_learning_rate).init(policy)
     learner = Learner(policy, critics, policy, critics, policy_opt, critic_step.init(critics), jnp.int32(0))
-    return State(learner, actor_critic.no_memory(space, c.replay, c.rollout))
+    return State(learner, actor_critic.no_memory(space, c.replay, c.rollout, c.learning_starts))
 
 
 def act(c: Config, s: State, obs: Obs, key: PRNGKey) -> tuple[Action, Float[Array, "..."]]:

@@ -133,8 +133,7 @@ def importance(
     wanted: Float[Array, "S A"], sampling: Float[Array, "S A"], state: Int[Array, " B"], action: Int[Array, " B"]
 ) -> Float[Array, " B"]:
     """What samples must weigh to stand for other visits than those they were drawn from; clipped, sums to one."""
-    ratio = normalised((wanted / (sampling + FLOOR))[state, action])
-    return normalised(jnp.clip(ratio, *CLIP))
+    return normalised(jnp.clip((wanted / (sampling + FLOOR))[state, action], *CLIP))
 
 
 class Minibatch(NamedTuple):

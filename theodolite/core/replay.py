@@ -10,11 +10,12 @@ near the newest one from fewer steps; every row that is held may be drawn.
 from collections.abc import Callable
 from typing import TypeVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from theodolite.core.agent import Batch
+from theodolite.core.agent import Batch, Seen
 from theodolite.core.arrays import Arrays, Flag, Metrics, PRNGKey, Scalar
 from theodolite.core.env import Discrete, Space
 from theodolite.core.errors import UserError
@@ -72,11 +73,11 @@ class Sample(Arrays):
         return self.rewards @ powers, jnp.where(self.terminated, 0, follows)
 
 
-def empty(space: Space, capacity: int, rollout: int, *, prioritised: bool = False) -> Replay:
+def empty(space: Space, capacity: int, rollout: int, *, learning_starts: int = 0, prioritised: bool = False) -> Replay:
     """A ring for about `capacity` transitions, that batches of `rollout` steps of every environment fill evenly.
 
     Raises:
-        UserError: it would not hold one batch.
+        UserError: it would not hold one batch, or never the transitions with which learning starts.
     """
     num_envs = space.num_envs
     length = capacity // num_envs // rollout * rollout
@@ -84,6 +85,11 @@ def empty(space: Space, capacity: int, rollout: int, *, prioritised: bool = Fals
         raise UserError(
             f"replay = {capacity}: must hold the {rollout * num_envs} transitions of a batch (rollout x environments). "
             "Raise it, or use fewer environments."
+        )
+    if length * num_envs < learning_starts:
+        raise UserError(
+            f"replay = {capacity}: holds {length * num_envs} transitions, but learning starts with {learning_starts}: "
+            "it never would. Raise replay, or lower learning_starts."
         )
     kind = space.action
     lead = (length, num_envs)
@@ -111,6 +117,19 @@ def add(r: Replay, batch: Batch) -> Replay:
         tree = tree_write(priorities.tree, leaf, jnp.full(leaf.shape, priorities.largest))
         priorities = Priorities(tree, priorities.largest)
     return Replay(jax.tree.map(write, r.rows, new), r.written + steps, priorities)
+
+
+def cut(r: Replay) -> Replay:
+    """The ring where the newest rows end their episodes: what follows is another one, of environments set up anew."""
+    length = r.rows.reward.shape[0]
+    newest = jnp.arange(length, dtype=r.written.dtype) == (r.written - 1) % length
+    ends = (newest & (r.written > 0))[:, None] & ~r.rows.terminated
+    return eqx.tree_at(lambda x: x.rows.truncated, r, r.rows.truncated | ends)
+
+
+def seen(rows: Rows) -> Seen:
+    """What a learned reward sees of rows."""
+    return Seen(rows.obs, rows.action, rows.last_obs, rows.terminated)
 
 
 def repaid(r: Replay, reward: Callable[[Rows], Float[Array, "B E"]]) -> Replay:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from theodolite.core import compile_cache
+from theodolite.core import compile_cache, replay
 from theodolite.core.agent import Agent, Solver, State
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey
 from theodolite.core.drive import (
@@ -212,7 +212,9 @@ def _train_host(make, config, envs, updates, every, seed, resume) -> Iterator[Ch
     improve = jax.jit(lambda c, carry, batch, key: learn(make(c), carry, batch, key), donate_argnums=1)
     if resume:
         done, carry = resume[0], jax.tree.map(lambda x: x[0], resume[1])
-        carry = Carry(carry.agent, None, jnp.asarray(envs.reset(env_seed(seed, done))), no_episodes(envs.num_envs))
+        carry = Carry(
+            _cut(carry.agent), None, jnp.asarray(envs.reset(env_seed(seed, done))), no_episodes(envs.num_envs)
+        )
     else:
         # the configuration is traced here too: folded in as a constant it would give other last bits
         init = jax.jit(lambda c, key: make(c).init(key, space), compiler_options=RUNS_ONCE)
@@ -227,6 +229,12 @@ def _train_host(make, config, envs, updates, every, seed, resume) -> Iterator[Ch
         done = update + 1
         metrics = jax.tree.map(lambda *column: jnp.stack(column)[None], *rows)
         yield Chunk(done, jax.tree.map(lambda x: x[None], carry), metrics)
+
+
+def _cut(state: State) -> State:
+    """An agent's state whose replays know that every episode ends here."""
+    is_ring = lambda x: isinstance(x, replay.Replay)  # noqa: E731
+    return jax.tree.map(lambda x: replay.cut(x) if is_ring(x) else x, state, is_leaf=is_ring)
 
 
 def env_seed(seed: int, update: int) -> int:
