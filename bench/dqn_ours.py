@@ -11,7 +11,7 @@ from theodolite.envs.registry import make
 NUM_ENVS, UPDATES, TESTS, SEEDS, STEPS = 10, 2_000, 100, 10, 500_000
 SETTINGS = dqn.Config(
     train_every=10, learning_starts=10_000, replay=10_000, batch_size=128, learning_rate=2.5e-4, target_every=50,
-    epsilon_steps=250_000, hidden=(120, 84), max_gradient_norm=1_000.0,
+    epsilon_steps=250_000, hidden=(120, 84), max_gradient_norm=1_000.0, n_step=1, double=False,
 )  # fmt: skip
 
 envs = make("CartPole-v1", num_envs=NUM_ENVS)

@@ -1,8 +1,7 @@
 """DQN on CartPole-v1 as it comes: the greedy return of ten seeds trained with the defaults, and when they got there.
 
 What `theodolite train dqn --env CartPole-v1 --steps 256000 --seeds 10` trains; then 100 episodes of each greedy policy.
-The settings were chosen on seeds from 1,000 on. These ten were run twice: first with half the memory and twice Adam's
-step, for 200,000 steps, where 9 of 10 reached the bar; on trial seeds 3 of 16 of those runs fell back later on.
+The settings were chosen on seeds from 1,000 on; the ten seeds here, from `--seed 2`, had been run with nothing before.
 """
 
 import os
@@ -14,11 +13,14 @@ from harness import bar, finish
 
 from theodolite.commands.methods import METHODS
 from theodolite.control import dqn
+from theodolite.core import stats
 from theodolite.core.evaluate import episode_scores
 from theodolite.core.train import train
 from theodolite.envs.registry import make
 
 STEPS, SEEDS, TESTS, LOOKS, ENOUGH = 256_000, 10, 100, 5, 475
+SEED = 2
+"""Of the runs: those of seed 0 had been looked at before two settings changed."""
 SETTINGS = dqn.Config()
 
 
@@ -30,7 +32,7 @@ def main() -> None:
     play = jax.jit(lambda states, keys: jax.lax.map(lambda pair: greedy(*pair), (states, keys)))
     keys, looks = jax.random.split(jax.random.key(1), SEEDS), []
     updates = STEPS // envs.num_envs
-    for chunk in train(dqn.agent, SETTINGS, envs, updates=updates, every=updates // LOOKS, seeds=SEEDS):
+    for chunk in train(dqn.agent, SETTINGS, envs, updates=updates, every=updates // LOOKS, seed=SEED, seeds=SEEDS):
         looks.append(np.asarray(play(chunk.carry.agent, keys)))
         print(chunk.update * envs.num_envs, looks[-1].round(), flush=True)
     spent = {"cpu_s": time.process_time() - processor, "wall_s": time.perf_counter() - wall}
@@ -40,13 +42,22 @@ def main() -> None:
 def report(looks: np.ndarray, found: dict) -> None:
     """The bar and the table: seeds by looks."""
     solved = int((looks[-1] >= ENOUGH).sum())
+    middle = stats.bootstrap([looks[-1]], "iqm", np.random.default_rng(0))
+    low, high = middle.interval()
     at = [f"{STEPS * (i + 1) // LOOKS:,} steps" for i in range(LOOKS)]
     rows = [("seed", *at), *((str(i), *map(float, column)) for i, column in enumerate(looks.T))]
     what = {
         "what": f"DQN on CartPole-v1 with its defaults, mean return of {TESTS} greedy episodes",
         "returns": looks.T.tolist(),
+        "interquartile_mean": {"mean": middle.estimate, "low": low, "high": high},
         **found,
-        "bars": [bar(f"greedy return of {ENOUGH} on at least 9 of 10 seeds: {solved} of {SEEDS}", solved >= 9)],
+        "bars": [
+            bar(
+                f"greedy return of {ENOUGH} on at least 9 of 10 seeds: {solved} of {SEEDS}; interquartile mean "
+                f"{middle.estimate:.0f} [{low:.0f}, {high:.0f}]",
+                solved >= 9,
+            )
+        ],
     }
     finish("dqn_returns", what, rows)
 
