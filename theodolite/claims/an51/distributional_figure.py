@@ -62,7 +62,7 @@ def _arms() -> list[Any]:
 
     says = {
         "deep-better": "with a network, learning a distribution (C51, QR-DQN) is better than learning the mean (DQN)",
-        "separate-networks": "a network per quantile does as well as DQN; quantiles on a shared one do better than both",
+        "separate-networks": "a network per quantile is about as good as DQN; quantiles on a shared one are better",
         "not-the-distribution": "separate quantiles do no better than an ensemble of as many means",
         "features": "quantiles that only shape the features keep the gain; those that only act lose it",
         "horizons": "ten discounts at once are no worse than one",
@@ -138,13 +138,15 @@ def _pictures(part: Any, scores: Scores, case: str) -> None:
             found = scores.curves(f"feature {i}", kind, case)
             axes.set_axis_off()
             if found:
-                picture = _draw(axes, np.asarray(next(iter(found.values()))[1]))
-    bar = part.colorbar(picture, ax=grid, location="bottom", shrink=0.4, aspect=40, pad=0.02, ticks=(-1, 0, 1))
+                _draw(axes, np.asarray(next(iter(found.values()))[1]))
+    bar = part.colorbar(
+        grid[0, 0].images[0], ax=grid, location="bottom", shrink=0.4, aspect=40, pad=0.02, ticks=(-1, 0, 1)
+    )
     bar.set_label("a direction in a state, share of its largest value (grey: walls; framed: the goal)", fontsize=8.5)
     bar.outline.set_visible(False)
 
 
-def _draw(axes: "Axes", values: np.ndarray) -> Any:
+def _draw(axes: "Axes", values: np.ndarray) -> None:
     """One direction, its largest number positive, on the map without its outer wall."""
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
@@ -156,7 +158,6 @@ def _draw(axes: "Axes", values: np.ndarray) -> Any:
     image = np.full((len(world.drawing), len(world.drawing[0])), np.nan)
     image[tuple(cells.T)] = values / values[np.abs(values).argmax()]
     colours = colormaps["RdBu_r"].with_extremes(bad="#9aa3ab")
-    drawn = axes.imshow(image[1:-1, 1:-1], cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
+    axes.imshow(image[1:-1, 1:-1], cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
     for row, column in cells[np.asarray(world.terminal)]:
         axes.add_patch(Rectangle((column - 1.5, row - 1.5), 1, 1, fill=False, color=figures.INK, linewidth=1))
-    return drawn
