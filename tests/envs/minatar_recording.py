@@ -52,7 +52,7 @@ def survives(env: Any, action: int) -> bool:
 
 
 def diver(env: Any, rng: np.random.Generator, episode: int) -> int:
-    """Seaquest: shoot, rescue six, come up until it is hardest; every third stays down, every fourth goes up at once."""
+    """Seaquest: shoot, rescue six, come up until it is hardest; every third stays down, every fourth is up at once."""
     if rng.random() < 0.03:
         return int(rng.integers(6))
     if episode % 4 == 3 and env.sub_y == 1:
