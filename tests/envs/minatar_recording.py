@@ -7,6 +7,9 @@ end, and which entries of the board changed. Draws are uniform numbers as our ga
 import copy
 import gzip
 import json
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -86,34 +89,39 @@ def player(name: str, env: Any, rng: np.random.Generator, episode: int) -> int:
 
 def record(name: str, steps: int, seed: int) -> list[dict[str, Any]]:
     """Episodes of the original, `steps` steps together."""
-    from importlib import import_module
-
     env = import_module(f"minatar.environments.{NAMES[name]}").Env(ramping=True)
-    env.random = source = Recorder(seed)
-    rng, count, episodes = np.random.default_rng(seed), DRAWS[name], []
+    env.random = Recorder(seed)
+    rng, episodes = np.random.default_rng(seed), []
     while steps > 0:
         env.reset()
-        board = env.state()
-        episode = {"begin": source.taken(count), "board": np.flatnonzero(board).tolist(), "steps": []}
-        over = False
-        while steps > 0 and not over:
-            action = player(name, env, rng, len(episodes))
-            reward, over = env.act(action)
-            now = env.state()
-            changed = np.flatnonzero(now != board).tolist()
-            episode["steps"].append([action, source.taken(count), float(reward), bool(over), changed])
-            board, steps = now, steps - 1
-        episodes.append(episode)
+        episodes.append(follow(env, partial(player, name, env, rng, len(episodes)), DRAWS[name], steps))
+        steps -= len(episodes[-1]["steps"])
     return episodes
 
 
+def follow(env: Any, choose: Callable[[], int], count: int, steps: int) -> dict[str, Any]:
+    """An episode of the original from where it is, `steps` steps at most."""
+    board, over = env.state(), False
+    episode = {"begin": env.random.taken(count), "board": np.flatnonzero(board).tolist(), "steps": []}
+    while len(episode["steps"]) < steps and not over:
+        action = choose()
+        reward, over = env.act(action)
+        now = env.state()
+        changed = np.flatnonzero(now != board).tolist()
+        episode["steps"].append([action, env.random.taken(count), float(reward), bool(over), changed])
+        board = now
+    return episode
+
+
 if __name__ == "__main__":
-    found = {name: record(name, STEPS[name], seed=1) for name in NAMES}
+    from minatar_seas import record_seas
+
+    found = {name: record(name, STEPS[name], seed=1) for name in NAMES} | {"seas": record_seas(250, seed=1)}
     for episodes in found.values():
         for step in [s for e in episodes for s in e["steps"]]:
             if set(step[1]) == {0.5}:
                 step[1] = []  # nothing was drawn
     text = json.dumps(found, separators=(",", ":"))
     FILE.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
-    print(FILE.stat().st_size, {n: [len(e["steps"]) for e in es] for n, es in found.items()},
+    print(FILE.stat().st_size, {n: len(es) for n, es in found.items()},
           {n: sum(s[2] for e in es for s in e["steps"]) for n, es in found.items()})  # fmt: skip

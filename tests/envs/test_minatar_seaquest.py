@@ -5,6 +5,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import pytest
+from minatar_replay import recorded, replay
+from minatar_seas import record_seas, state
 
 from theodolite.envs.minatar import DOWN, STAY, UP
 from theodolite.envs.minatar_seaquest import CREW, ENEMIES, seaquest_begin, seaquest_move
@@ -16,6 +18,16 @@ HARDEST = {"spawn_speed": 1, "move_speed": 2, "ramp_index": 19}
 @pytest.fixture(scope="module")
 def move():
     return jax.jit(partial(seaquest_move, ramping=True))
+
+
+def test_what_happens_in_crowded_seas_is_the_same_here():
+    total, ends = replay("Seaquest", recorded("seas"), state)
+    assert total > 100 and ends > 100
+
+
+def test_what_happens_in_new_seas_is_the_same_here():
+    pytest.importorskip("minatar")
+    replay("Seaquest", record_seas(500, seed=7), state)
 
 
 def crowds(key):

@@ -132,27 +132,32 @@ def _within(x: Int[Array, " n"]) -> Bool[Array, " n"]:
 
 
 def _shots_fly(s: Seaquest) -> tuple[Seaquest, Number]:
-    """Shots move, and then hit: the newer before the older, fish before submarines."""
+    """Shots move, and then hit fish before submarines."""
     x = s.shots.x + s.shots.dx
     s = s._replace(shots=s.shots._replace(x=x, there=s.shots.there & _within(x)))
-    return _hits(s, (0, 1), s.enemies.there, s.enemies.reload == NEVER)
+    return _hits(s, s.enemies.reload == NEVER)
 
 
-def _hits(
-    s: Seaquest, order: tuple[int, ...], which: Bool[Array, " n"], first: Bool[Array, " n"]
-) -> tuple[Seaquest, Number]:
-    """Each shot takes the oldest of those enemies that share its cell, if there are such of those that come first."""
-    enemies, flying, number = s.enemies, list(s.shots.there), jnp.int32(0)
-    age = jnp.arange(ENEMIES)
-    for i in order:
-        here = (enemies.x == s.shots.x[i]) & (enemies.y == s.shots.y[i])
-        met = flying[i] & which & enemies.there & here
-        met = jnp.where(jnp.any(met & first), met & first, met)
-        oldest = met & (age == jnp.max(jnp.where(met, age, -1)))
-        enemies = enemies._replace(there=enemies.there & ~oldest)
-        flying[i] &= ~met.any()
-        number += met.any().astype(jnp.int32)
-    return s._replace(enemies=enemies, shots=s.shots._replace(there=jnp.stack(flying))), number
+def _hits(s: Seaquest, first: Bool[Array, " n"]) -> tuple[Seaquest, Number]:
+    """Every shot takes the oldest of those enemies that share its cell, if there are such of those that come first.
+
+    No two shots share a cell: they fly as fast as the boat, which is behind them.
+    """
+    shots, enemies = s.shots, s.enemies
+    here = (enemies.x == shots.x[:, None]) & (enemies.y == shots.y[:, None])
+    met = here & shots.there[:, None] & enemies.there
+    preferred = met & first
+    met = jnp.where(preferred.any(1, keepdims=True), preferred, met)
+    age = jnp.where(met, jnp.arange(ENEMIES), -1)
+    oldest = met & (age == age.max(1, keepdims=True))
+    hit = met.any(1)
+    return (
+        s._replace(
+            shots=shots._replace(there=shots.there & ~hit),
+            enemies=enemies._replace(there=enemies.there & ~oldest.any(0)),
+        ),
+        jnp.sum(hit, dtype=jnp.int32),
+    )
 
 
 def _swim(fleet: Fleet, speed: int | Number) -> Fleet:
@@ -174,14 +179,12 @@ def _enemies_swim(s: Seaquest) -> tuple[Seaquest, Number, Bool[Array, ""]]:
     """Enemies move, into the boat or into shots, submarines before fish; submarines fire, even those just hit."""
     old, new = s.enemies, _swim(s.enemies, s.move_speed)
     in_row = old.there & (old.y == s.y)
-    moves = old.wait == 0
-    meets = in_row & (new.x == s.x)
-    hit = jnp.any(meets | (in_row & (old.x == s.x)))
+    hit = jnp.any(in_row & ((old.x == s.x) | (new.x == s.x)))
     fires = old.there & (old.reload == 0)
     armed = old.reload != NEVER
     reload = jnp.where(armed, jnp.where(old.reload == 0, TORPEDO, old.reload - 1), NEVER)
     new = new._replace(there=old.there & _within(new.x), reload=reload)
-    s, number = _hits(s._replace(enemies=new), (1, 0), moves & ~meets, armed)
+    s, number = _hits(s._replace(enemies=new), armed)  # who stood in the cell of a shot has been hit by it before
     fired = [_rows(fires & (new.dx == dx), new.y, new.x) for dx in (-1, 1)]
     torpedoes = s.torpedoes | jnp.stack(fired)
     moved = jnp.stack([torpedoes[0] >> 1, (torpedoes[1] << 1) & (1 << SIZE) - 1])
