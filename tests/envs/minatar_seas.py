@@ -36,7 +36,7 @@ def sea(rng: np.random.Generator) -> dict[str, Any]:
         x, y = place()
         name, rest = ("e_fish", []) if pick(0, 2) else ("e_subs", [pick(0, 3)])
         thing = [x, y, right[y], pick(0, speed + 1)]
-        if thing not in [other[:4] for other in found[name]]:
+        if thing not in [other[:4] for other in found["e_fish"] + found["e_subs"]]:
             found[name].append(thing + rest)
     found["divers"] = [[*place(), side, pick(0, 3)] for side in (0, 1)[: pick(0, 3)]]
     found["e_bullets"] = [[*place(), pick(0, 2)] for _ in range(pick(0, 4))]

@@ -132,23 +132,23 @@ def _within(x: Int[Array, " n"]) -> Bool[Array, " n"]:
 
 
 def _shots_fly(s: Seaquest) -> tuple[Seaquest, Number]:
-    """Shots move, and then hit fish before submarines."""
+    """Shots move, and then hit."""
     x = s.shots.x + s.shots.dx
     s = s._replace(shots=s.shots._replace(x=x, there=s.shots.there & _within(x)))
-    return _hits(s, s.enemies.reload == NEVER)
+    return _hits(s)
 
 
-def _hits(s: Seaquest, first: Bool[Array, " n"]) -> tuple[Seaquest, Number]:
-    """Every shot takes the oldest of those enemies that share its cell, if there are such of those that come first.
+def _hits(s: Seaquest) -> tuple[Seaquest, Number]:
+    """Every shot takes the oldest fish in its cell, else the oldest submarine there.
 
-    No two shots share a cell: they fly as fast as the boat, which is behind them.
+    No two shots share a cell: they fly as fast as the boat, which is behind them. No two enemies enter one at once.
     """
     shots, enemies = s.shots, s.enemies
-    here = (enemies.x == shots.x[:, None]) & (enemies.y == shots.y[:, None])
-    met = here & shots.there[:, None] & enemies.there
-    preferred = met & first
-    met = jnp.where(preferred.any(1, keepdims=True), preferred, met)
-    age = jnp.where(met, jnp.arange(ENEMIES), -1)
+    here = (enemies.x[None] == shots.x[:, None]) & (enemies.y[None] == shots.y[:, None])
+    met = here & shots.there[:, None] & enemies.there[None]
+    fish = met & (enemies.reload == NEVER)[None]
+    met = jnp.where(fish.any(1, keepdims=True), fish, met)
+    age = jnp.where(met, jnp.arange(ENEMIES)[None], -1)
     oldest = met & (age == age.max(1, keepdims=True))
     hit = met.any(1)
     return (
@@ -176,7 +176,7 @@ def _divers_swim(s: Seaquest) -> Seaquest:
 
 
 def _enemies_swim(s: Seaquest) -> tuple[Seaquest, Number, Bool[Array, ""]]:
-    """Enemies move, into the boat or into shots, submarines before fish; submarines fire, even those just hit."""
+    """Enemies move, into the boat or into shots; submarines fire, even those that this hits."""
     old, new = s.enemies, _swim(s.enemies, s.move_speed)
     in_row = old.there & (old.y == s.y)
     hit = jnp.any(in_row & ((old.x == s.x) | (new.x == s.x)))
@@ -184,7 +184,7 @@ def _enemies_swim(s: Seaquest) -> tuple[Seaquest, Number, Bool[Array, ""]]:
     armed = old.reload != NEVER
     reload = jnp.where(armed, jnp.where(old.reload == 0, TORPEDO, old.reload - 1), NEVER)
     new = new._replace(there=old.there & _within(new.x), reload=reload)
-    s, number = _hits(s._replace(enemies=new), armed)  # who stood in the cell of a shot has been hit by it before
+    s, number = _hits(s._replace(enemies=new))  # who stood in the cell of a shot has been hit by it before
     fired = [_rows(fires & (new.dx == dx), new.y, new.x) for dx in (-1, 1)]
     torpedoes = s.torpedoes | jnp.stack(fired)
     moved = jnp.stack([torpedoes[0] >> 1, (torpedoes[1] << 1) & (1 << SIZE) - 1])
