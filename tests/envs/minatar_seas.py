@@ -74,7 +74,7 @@ def state(fields: dict[str, Any]) -> ours.Seaquest:
     for x, y, right in fields["e_bullets"]:
         torpedoes[right, y] |= 1 << x
     x, y, looks, air, aboard, surface, *clocks = [jnp.int32(fields[name]) for name in NUMBERS]
-    fleets = fleet(shots, ours.SHOTS), fleet(divers, ours.DIVERS), fleet([*fish, *fields["e_subs"]], ours.ENEMIES)
+    fleets = fleet(shots, ours.SHOTS), fleet(divers, ours.DIVERS), fleet([*fields["e_subs"], *fish], ours.ENEMIES)
     return ours.Seaquest(x, y, 2 * looks - 1, *fleets, jnp.array(torpedoes), air, aboard, surface == 1, *clocks)
 
 

@@ -69,6 +69,14 @@ def test_a_crew_of_six_pays_for_the_air_and_leaves_one_fewer_than_none(move):
     assert (reward, over, s.aboard, s.ramp_index) == (0, False, -2, 2)
 
 
+def test_the_last_seat_is_the_newer_divers(move):
+    nothing, two = jnp.full(5, 0.5), jnp.full(2, 3)
+    s = seaquest_begin(nothing)._replace(x=jnp.int32(3), y=jnp.int32(3), aboard=jnp.int32(CREW - 1))
+    here = s.divers._replace(there=jnp.ones(2, bool), x=two, y=two, dx=jnp.array([1, -1]), wait=two)
+    s = move(s._replace(divers=here), jnp.int32(STAY), nothing)[0]
+    assert s.aboard == CREW and s.divers.there.tolist() == [False, True]
+
+
 def test_air_lasts_as_long_as_it_says(move):
     nothing = jnp.full(5, 0.5)
     s, _, over = move(seaquest_begin(nothing), jnp.int32(DOWN), nothing)
