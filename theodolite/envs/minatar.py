@@ -8,34 +8,31 @@ terminates there; a new episode forgets the last action; the other games are cut
 `max_episode_steps` says otherwise. A score belongs to its options: those of the paper have no limit and are sticky.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from theodolite.core.arrays import PRNGKey, Scalar
 from theodolite.core.env import Box, Discrete, Env, EnvState, Space, Step
-
-SIZE = 10
-STAY, LEFT, UP, RIGHT, DOWN, FIRE = range(6)
-"""The full set of actions."""
-Number = Int[Array, ""]
-Draws = Float[Array, " n"]
-Moved = tuple[EnvState, Float[Array, ""], Bool[Array, ""]]
-"""State, reward, whether the game is over."""
-
-
-class Game(NamedTuple):
-    """The rules of a game; `draws` says how many uniform numbers its start and its steps use."""
-
-    channels: int
-    actions: tuple[int, ...]
-    draws: int
-    begin: Callable[[Draws], EnvState]
-    move: Callable[[EnvState, Number, Draws, bool], Moved]
-    show: Callable[[EnvState], Bool[Array, "10 10 C"]]
+from theodolite.envs.minatar_board import (
+    DOWN,
+    FIRE,
+    LEFT,
+    RIGHT,
+    SIZE,
+    STAY,
+    UP,
+    Draws,
+    Game,
+    Moved,
+    Number,
+    across,
+    cell,
+    in_rows,
+)
+from theodolite.envs.minatar_seaquest import seaquest_begin, seaquest_move, seaquest_show
 
 
 def env(name: str, sticky: Scalar = 0.0, minimal: bool = True, ramping: bool = True) -> Env:
@@ -60,23 +57,6 @@ def env(name: str, sticky: Scalar = 0.0, minimal: bool = True, ramping: bool = T
 
     shape = (SIZE, SIZE, game.channels)
     return Env(reset, step, Space(Box(shape, 0.0, 1.0, "uint8"), Discrete(len(choices))))
-
-
-def _cell(y: Number, x: Number) -> Bool[Array, "10 10"]:
-    """A board with one thing on it; nothing where the place is off the board."""
-    line = jnp.arange(SIZE)
-    return (line == y)[:, None] & (line == x)[None]
-
-
-def _in_rows(which: Bool[Array, "8"], x: Int[Array, "8"]) -> Bool[Array, "10 10"]:
-    """A board with one thing in each of the rows 1 to 8, those that `which` says."""
-    line = jnp.arange(SIZE)
-    return jnp.pad(which[:, None] & (x[:, None] == line[None]), ((1, 1), (0, 0)))
-
-
-def _across(action: Number, x: Number) -> Number:
-    """A column after a move to the left or to the right, within the board."""
-    return jnp.clip(x + jnp.where(action == RIGHT, 1, 0) - jnp.where(action == LEFT, 1, 0), 0, SIZE - 1)
 
 
 class Breakout(NamedTuple):
@@ -107,7 +87,7 @@ def breakout_begin(draws: Draws) -> Breakout:
 
 def breakout_move(s: Breakout, action: Number, draws: Draws, ramping: bool) -> Moved:
     """The paddle moves, then the ball: off the sides, off the top, off a brick (which pays 1), off the paddle."""
-    paddle = _across(action, s.paddle)
+    paddle = across(action, s.paddle)
     x, y = s.x + s.dx, s.y + s.dy
     dx = jnp.where((x < 0) | (x > 9), -s.dx, s.dx)
     x = jnp.clip(x, 0, 9)
@@ -116,7 +96,7 @@ def breakout_move(s: Breakout, action: Number, draws: Draws, ramping: bool) -> M
     on_brick = ~above & s.bricks[y, x]
     breaks = on_brick & ~s.striking
     low = ~above & ~on_brick & (y == 9)
-    bricks = jnp.where(low & ~s.bricks.any(), _wall(), s.bricks & ~(breaks & _cell(y, x)))
+    bricks = jnp.where(low & ~s.bricks.any(), _wall(), s.bricks & ~(breaks & cell(y, x)))
     straight = low & (s.x == paddle)
     corner = low & ~straight & (x == paddle)
     dy = jnp.where(above | breaks | straight | corner, -s.dy, s.dy)
@@ -128,7 +108,7 @@ def breakout_move(s: Breakout, action: Number, draws: Draws, ramping: bool) -> M
 
 def breakout_show(s: Breakout) -> Bool[Array, "10 10 4"]:
     """Paddle, ball, where the ball was, bricks."""
-    return jnp.stack([_cell(jnp.int32(9), s.paddle), _cell(s.y, s.x), _cell(s.last_y, s.last_x), s.bricks], -1)
+    return jnp.stack([cell(jnp.int32(9), s.paddle), cell(s.y, s.x), cell(s.last_y, s.last_x), s.bricks], -1)
 
 
 class Asterix(NamedTuple):
@@ -182,7 +162,7 @@ def asterix_move(s: Asterix, action: Number, draws: Draws, ramping: bool) -> Mov
     """Arrival, the player, the things: gold that is met pays 1, a foe ends the game."""
     s = _arrival(s, draws)
     down = jnp.where(action == DOWN, 1, 0) - jnp.where(action == UP, 1, 0)
-    s = s._replace(x=_across(action, s.x), y=jnp.clip(s.y + down, 1, 8))
+    s = s._replace(x=across(action, s.x), y=jnp.clip(s.y + down, 1, 8))
     in_row = jnp.array(ROWS) == s.y
     met = s.there & in_row & (s.thing_x == s.x)
     there = s.there & ~(met & s.gold)
@@ -218,8 +198,8 @@ def _harder(s: Asterix) -> Asterix:
 def asterix_show(s: Asterix) -> Bool[Array, "10 10 4"]:
     """Player, foes, where things come from, gold."""
     behind = s.thing_x - jnp.where(s.to_right, 1, -1)
-    foes, gold = _in_rows(s.there & ~s.gold, s.thing_x), _in_rows(s.there & s.gold, s.thing_x)
-    return jnp.stack([_cell(s.y, s.x), foes, _in_rows(s.there, behind), gold], -1)
+    foes, gold = in_rows(s.there & ~s.gold, s.thing_x), in_rows(s.there & s.gold, s.thing_x)
+    return jnp.stack([cell(s.y, s.x), foes, in_rows(s.there, behind), gold], -1)
 
 
 class Invaders(NamedTuple):
@@ -250,8 +230,8 @@ def invaders_begin(draws: Draws) -> Invaders:
 def invaders_move(s: Invaders, action: Number, draws: Draws, ramping: bool) -> Moved:
     """Shots rise, bombs fall, aliens march, one of them bombs; a hit alien pays 1, a hit or overrun cannon ends it."""
     fires = (action == FIRE) & (s.shot_timer == 0)
-    cannon, line = _across(action, s.cannon), jnp.arange(SIZE)
-    shots = s.shots | (fires & _cell(jnp.int32(9), s.cannon))
+    cannon, line = across(action, s.cannon), jnp.arange(SIZE)
+    shots = s.shots | (fires & cell(jnp.int32(9), s.cannon))
     shots = jnp.roll(shots, -1, 0) & (line < 9)[:, None]
     bombs = jnp.roll(s.bombs, 1, 0) & (line > 0)[:, None]
     over = bombs[9, cannon] | s.aliens[9, cannon]
@@ -287,13 +267,13 @@ def _nearest(aliens: Bool[Array, "10 10"], cannon: Number) -> Bool[Array, "10 10
     line = jnp.arange(SIZE)
     distance = 2 * jnp.abs(line - cannon) + (line > cannon).astype(jnp.int32)
     column = jnp.argmin(jnp.where(aliens.any(0), distance, 100))
-    return _cell(jnp.max(jnp.where(aliens[:, column], line, -1)), column)
+    return cell(jnp.max(jnp.where(aliens[:, column], line, -1)), column)
 
 
 def invaders_show(s: Invaders) -> Bool[Array, "10 10 6"]:
     """Cannon, aliens, aliens going left, aliens going right, shots, bombs."""
     left = s.direction < 0
-    boards = _cell(jnp.int32(9), s.cannon), s.aliens, s.aliens & left, s.aliens & ~left, s.shots, s.bombs
+    boards = cell(jnp.int32(9), s.cannon), s.aliens, s.aliens & left, s.aliens & ~left, s.shots, s.bombs
     return jnp.stack(boards, -1)
 
 
@@ -337,8 +317,8 @@ def freeway_move(s: Freeway, action: Number, draws: Draws, ramping: bool) -> Mov
 def freeway_show(s: Freeway) -> Bool[Array, "10 10 7"]:
     """Chicken, cars, and behind every car its speed, a channel for each."""
     behind = (s.car_x - jnp.sign(s.car_speed)) % SIZE
-    speeds = [_in_rows(jnp.abs(s.car_speed) == n, behind) for n in range(1, 6)]
-    return jnp.stack([_cell(s.y, jnp.int32(4)), _in_rows(jnp.ones(8, bool), s.car_x), *speeds], -1)
+    speeds = [in_rows(jnp.abs(s.car_speed) == n, behind) for n in range(1, 6)]
+    return jnp.stack([cell(s.y, jnp.int32(4)), in_rows(jnp.ones(8, bool), s.car_x), *speeds], -1)
 
 
 GAMES = {
@@ -346,6 +326,7 @@ GAMES = {
     "Asterix": Game(4, (STAY, LEFT, UP, RIGHT, DOWN), 3, asterix_begin, asterix_move, asterix_show),
     "SpaceInvaders": Game(6, (STAY, LEFT, RIGHT, FIRE), 1, invaders_begin, invaders_move, invaders_show),
     "Freeway": Game(7, (STAY, UP, DOWN), 16, freeway_begin, freeway_move, freeway_show),
+    "Seaquest": Game(10, tuple(range(6)), 5, seaquest_begin, seaquest_move, seaquest_show),
 }
-LIMITS = {"Breakout": 1_000, "Asterix": 1_000, "SpaceInvaders": 1_000, "Freeway": 2_500}
+LIMITS = {"Breakout": 1_000, "Asterix": 1_000, "SpaceInvaders": 1_000, "Freeway": 2_500, "Seaquest": 1_000}
 """Steps after which an episode is cut: those of gymnax."""
