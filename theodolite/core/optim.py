@@ -49,9 +49,9 @@ def as_vector(optimiser: Optimiser) -> Optimiser:
             start += x.size
         return vector
 
-    def update(gradient: PyTree, state: OptState, params: PyTree | None = None) -> tuple[PyTree, OptState]:
-        step, state = optimiser.update(flat(gradient), state, None if params is None else flat(params))
-        leaves, structure = jax.tree.flatten(gradient)
+    def update(updates: PyTree, state: OptState, params: PyTree | None = None) -> tuple[PyTree, OptState]:
+        step, state = optimiser.update(flat(updates), state, None if params is None else flat(params))
+        leaves, structure = jax.tree.flatten(updates)
         ends = np.cumsum([x.size for x in leaves])
         parts = [step[end - x.size : end].reshape(x.shape) for x, end in zip(leaves, ends, strict=True)]
         return jax.tree.unflatten(structure, parts), state
