@@ -39,8 +39,8 @@ def test_the_figure_draws_all_that_there_is_and_what_is_missing(made_up):
     for size in ("smoke", "quick"):
         drawn = diagnosing.figure(made_up(size))
         titles = [axes.get_title(loc="left") for axes in drawn.axes]
-        assert len(titles) == 8 and all(titles) and all(axes.lines or axes.collections for axes in drawn.axes)
-    assert len(diagnosing.figure(Scores((row("4 4", "cliffwalk", 0, late_return=1.0),))).axes) == 8
+        assert len(titles) == 10 and all(titles) and all(axes.lines or axes.collections for axes in drawn.axes)
+    assert len(diagnosing.figure(Scores((row("4 4", "cliffwalk", 0, late_return=1.0),))).axes) == 10
 
 
 def test_every_size_has_its_jobs_and_their_names_differ():

@@ -14,6 +14,8 @@ from theodolite.claims.an51 import (
 )
 from theodolite.control import heads
 from theodolite.control.heads import Target
+from theodolite.core.claim import row
+from theodolite.core.scores import Scores
 
 
 @pytest.mark.parametrize("case", distributional_exact.CASES)
@@ -80,3 +82,24 @@ def test_the_features_of_every_kind_have_a_number_for_every_cell_and_a_picture()
 def test_separate_networks_are_as_many_as_quantiles():
     shared = distributional_arms.arm_of("separate", "CartPole", distributional_arms.copies("CartPole"), False)
     assert shared[0].trunks == shared[0].atoms == 8
+
+
+def test_the_figure_shows_every_kind_of_features_where_there_are_pictures():
+    rng, states = np.random.default_rng(0), int(distributional_rooms.house().mdp.initial.size)
+    case = distributional_rooms.case_of(8)
+    curves = {f"feature {i}": (range(states), rng.normal(size=states)) for i in range(distributional_rooms.PICTURED)}
+    rows = [
+        row(arm, task, seed, area=rng.uniform())
+        for arm in distributional_arms.STUDY
+        for task in distributional_arms.DEEP
+        for seed in range(3)
+    ]
+    rows += [row(kind, case, seed, curves if seed == 0 else None, left_out=rng.uniform(), control=rng.uniform())
+             for kind in distributional_rooms.KINDS for seed in range(3)]  # fmt: skip
+    drawn = distributional.figure(Scores(tuple(rows)))
+    pictures = [axes for axes in drawn.axes if axes.images]
+    assert len(pictures) == 4 * len(distributional_rooms.KINDS)
+    assert [axes.get_title() for axes in pictures[: len(distributional_rooms.KINDS)]] == list(
+        distributional_rooms.KINDS
+    )
+    assert not distributional.figure(Scores(tuple(rows[: len(distributional_arms.STUDY) * 6]))).axes[0].images

@@ -283,11 +283,14 @@ def _bars(draw: Any, claim: Claim, cases: Sequence[str]) -> None:
 
 
 @style()
-def name_arms(axes: Axes, heights: dict[str, float], look: dict[str, Look]) -> None:
-    """Write each arm's name right of a panel, near the height where it ends, without overlap."""
+def name_arms(axes: Axes, heights: dict[str, float], look: dict[str, Look], points: float | None = None) -> None:
+    """Write each arm's name right of a panel, near the height where it ends, without overlap.
+
+    `points` is the panel's height once it is laid out, if heads above it will take much of what it has now.
+    """
     bottom, top = axes.get_ylim()
     figure: Any = axes.get_figure(root=True)
-    points = axes.bbox.height * 72 / figure.dpi
+    points = points or axes.bbox.height * 72 / figure.dpi
     gap = 12 / points * (top - bottom)
     at = axes.get_yaxis_transform()
     for arm, y in _spread(heights, gap, bottom, top).items():

@@ -1,72 +1,84 @@
 """The figure of diagnosing: a panel per error source, each with the question that it answers."""
 
-from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from theodolite.claims.an51.diagnosing_arms import ALL_SCHEMES, ALPHAS, NEW, SAMPLERS, STOPS
+from theodolite.claims.an51.diagnosing_arms import ALL_SCHEMES, ALPHAS, NEW, SAMPLERS
 from theodolite.core.scores import Scores, natural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NETS = ("table", "4 4", "16 16", "64 64", "256 256")
-RETURN, LOSS = "return (1: soft-optimal policy)", "squared Bellman error"
-HEIGHT = 2.75
-"""Inches of a row of two panels."""
+NETS = ("4 4", "16 16", "64 64", "256 256")
+DOMAINS = {
+    "cliffwalk": "cliff walk", "sparsegraph": "sparse graph", "grid16onehot": "grid, one-hot",
+    "grid16randomobs": "grid, random inputs", "pendulum": "pendulum", "mountaincar": "mountain car",
+    "grid64onehot": "large grid, one-hot", "grid64randomobs": "large grid, random inputs",
+}  # fmt: skip
+"""The worlds as the figure calls them."""
+WEIGHTS = {
+    "pi*": "visits of π*", "pi": "visits of π", "random policy": "visits of uniform π", "replay": "all π so far",
+    "replay10": "the last ten π", "prioritized": "by error",
+}  # fmt: skip
+RETURN = "return: 0 uniform policy,\n1 soft-optimal policy"
+HEIGHT = 105
+"""Points of a panel beside which names stand."""
+SOURCES = {"on-policy": "samples of the current policy", "replay": "a replay buffer"}
 
 
 def figure(scores: Scores) -> "Figure":
-    """Eight panels, two a row."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    """Ten panels in four rows."""
+    from theodolite.core.panels import page  # matplotlib loads slowly, and worker processes do without
 
-    from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
+    title = (
+        "Fitted Q-iteration with one source of error at a time. Marks: means over seeds and worlds; upright lines: "
+        "95% intervals"
+    )
+    return page(title, [*_exactly(), *_sampled()], scores)
 
-    panels: tuple[tuple[str, Callable[..., None]], ...] = (
-        ("Do wider networks return more?", _widths), ("Is it bias that hurts the small ones?", _excess),
-        ("Do slow targets help?", _slow), ("Which weighting of the table is best?", _weightings),
-        ("Does more data lower the loss?", _samples), ("How many gradient steps per iteration?", _steps),
-        ("Which way to draw from the buffer?", _samplers), ("Do larger tasks over-fit less?", _sizes),
+
+def _exactly() -> list[Any]:
+    """Panels of what is fitted without sampling: networks, targets, weightings."""
+    from theodolite.core.panels import Panel
+
+    networks = (
+        Panel("Do wider networks return more?", _widths, {"width-return": "the wider, the more return"}),
+        Panel("Is it bias that hurts the small ones?", _excess,
+              {"width-bias": "bootstrapping adds less error to wide ones"}),
     )  # fmt: skip
-    with figures.style():
-        whole = Figure(
-            figsize=(figures.WIDTH, HEIGHT * (len(panels) // 2)),
-            layout=ConstrainedLayoutEngine(wspace=0.06, hspace=0.06),
-        )
-        whole.suptitle("Fitted Q-iteration with one source of error at a time: means over seeds and domains, upright "
-                       "lines are 95% intervals", x=0.01, ha="left", fontsize=9)  # fmt: skip
-        grid = whole.subplots(len(panels) // 2, 2)
-        for axes, (title, draw) in zip(grid.flat, panels, strict=True):
-            axes.set_title(title)
-            draw(axes, scores)
-    return whole
+    tables = (
+        Panel("Do slow targets help?", _slow, {"slow-targets": "tiny networks only"}, share=0.9),
+        Panel("Which weighting of the table is best?", partial(_weightings, cause="entropy"),
+              {"weightings": "broad ones, and the visits of π* least"}),
+        Panel("Does its shifting matter?", partial(_weightings, cause="shift"),
+              {"entropy-not-shift": "return goes with entropy, not with shift"}, share=1.35),
+    )  # fmt: skip
+    return [(3.0, networks), (3.15, tables)]
 
 
-def _pooled(scores: Scores, metric: str, arm: str, cases: Sequence[str]) -> tuple[float, float, float] | None:
-    """Mean over cases with its interval, seeds resampled within each."""
-    from theodolite.core import stats
+def _sampled() -> list[Any]:
+    """Panels of samples, steps, buffers and larger tasks."""
+    from theodolite.core.panels import Panel
 
-    columns = [np.array(list(scores.by_seed(metric, arm, case).values())) for case in cases]
-    columns = [c for c in columns if len(c) and np.isfinite(c).all()]
-    if not columns:
-        return None
-    found = stats.bootstrap(columns, "mean", np.random.default_rng(0), draws=2_000)
-    return (found.estimate, *found.interval())
-
-
-def _line(axes: "Axes", found: Sequence[tuple[float, Any]], look: Any, label: str, power: bool = False) -> None:
-    """Estimates with their intervals along an axis."""
-    points = [(x, *e) for x, e in found if e is not None]
-    if not points:
-        return
-    x, middle, low, high = np.array(points).T
-    if power:
-        middle, low, high = 10**middle, 10**low, 10**high
-    axes.vlines(x, low, high, color=look.colour, linewidth=1.5)
-    axes.plot(x, middle, look.marker + "-", color=look.colour, markersize=4.5, linewidth=1, label=label)
+    samples = (
+        Panel("Does more data lower the loss?", _samples,
+              {"more-data": "it does", "replay-validates": "and at 32, a buffer's is lower"}),
+        Panel("How many gradient steps per iteration?", _steps, {
+            "gradient-steps": "current policy: few and many are both worse",
+            "oracle-stop": "an oracle's stop costs nothing",
+            "practical-stop": "nor does one by held-out data, on a buffer",
+        }),
+    )  # fmt: skip
+    tasks = (
+        Panel("Which way to draw from the buffer?", _samplers,
+              {"feature-matching": "feature matching costs no return"}, share=1.1),
+        Panel("Do larger tasks over-fit less?", partial(_sizes, metric="gap"),
+              {"overfitting-fades": "the losses come nearer"}),
+        Panel("Do more steps pay on larger tasks?", partial(_sizes, metric="more_steps"),
+              {"steps-pay-later": "the more, the larger", "underfitting-sign": "on the largest"}),
+    )  # fmt: skip
+    return [(2.95, samples), (3.3, tasks)]
 
 
 def _cases(scores: Scores, metric: str, arm: str, panel: str = "") -> list[str]:
@@ -75,153 +87,149 @@ def _cases(scores: Scores, metric: str, arm: str, panel: str = "") -> list[str]:
     return [c for c in found if c.startswith(panel + "/")] if panel else [c for c in found if "/" not in c]
 
 
-def _key(axes: "Axes", **options: Any) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=7.5, handlelength=1.4, labelspacing=0.3, **options)
+def _units(net: str) -> str:
+    return f"network ({net.replace(' ', ', ')})"
+
+
+def _returns(axes: "Axes", label: str = RETURN) -> None:
+    """Returns are read between the two policies that define their unit, the same in every panel."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, -0.05), max(high, 1.05))
+    axes.set_ylabel(label)
 
 
 def _by_width(axes: "Axes", scores: Scores, metric: str) -> None:
-    from theodolite.core import figures
+    from theodolite.core import figures, panels
 
-    nets = [net for net in NETS if scores.cases(metric, [net])]
+    nets = [net for net in ("table", *NETS) if scores.cases(metric, [net])]
     domains = sorted({case for net in nets for case in _cases(scores, metric, net)}, key=natural)
     look = figures.looks(domains)
-    for domain in domains:
-        found = [(i, _pooled(scores, metric, net, [domain])) for i, net in enumerate(nets)]
-        _line(axes, found, look[domain], domain)
+    for i, domain in enumerate(domains):
+        aside = panels.apart(i, len(domains), 0.09)
+        found = {net: (j + aside, panels.pooled(scores, metric, net, [domain])) for j, net in enumerate(nets)}
+        table = [found.pop("table")] if "table" in found else []
+        panels.marks(axes, table, look[domain], line="")
+        panels.marks(axes, list(found.values()), look[domain], DOMAINS.get(domain, domain))
     axes.set_xticks(range(len(nets)), [net if net == "table" else f"({net.replace(' ', ', ')})" for net in nets])
-    axes.set_xlabel("units of the two hidden layers")
+    axes.set_xlabel("a table, or units of two hidden layers")
 
 
 def _widths(axes: "Axes", scores: Scores) -> None:
     _by_width(axes, scores, "late_return")
-    axes.set_ylabel(RETURN)
-    _key(axes)
+    _returns(axes)
 
 
 def _excess(axes: "Axes", scores: Scores) -> None:
+    from theodolite.core.panels import dashes
+
     _by_width(axes, scores, "excess")
-    axes.set_ylabel("error beyond the best fit to Q*")
-    axes.axhline(0, color="#5d6873", linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.set_ylabel("error beyond the best fit\nto Q*, share of the largest Q*")
+    dashes(axes.axhline, 0)
 
 
 def _slow(axes: "Axes", scores: Scores) -> None:
-    from theodolite.core import figures
+    from theodolite.core import figures, panels
 
     arms = [f"α = {alpha:g}" for alpha in ALPHAS]
     nets = sorted({c.partition("/")[0] for c in scores.cases("late_return", arms)}, key=natural)
     look = figures.looks(nets)
     for net in nets:
-        found = [(i, _pooled(scores, "late_return", arm, _cases(scores, "late_return", arm, net)))
+        found = [(i, panels.pooled(scores, "late_return", arm, _cases(scores, "late_return", arm, net)))
                  for i, arm in enumerate(arms)]  # fmt: skip
-        _line(axes, found, look[net], f"network ({net.replace(' ', ', ')})")
+        panels.marks(axes, found, look[net], _units(net))
     axes.set_xticks(range(len(arms)), [f"{alpha:g}" for alpha in ALPHAS])
-    axes.set_xlabel("α: share of the new target, 1 is all")
-    axes.set_ylabel(RETURN)
-    _key(axes)
+    axes.set_xlabel("α: share of new targets")
+    _returns(axes)
 
 
-def _weightings(axes: "Axes", scores: Scores) -> None:
-    """Return against entropy; how fast the weights shift is the size of the dot."""
-    from theodolite.core import figures
+def _weightings(axes: "Axes", scores: Scores, cause: str) -> None:
+    """Return against a property of the weights; names stand at the right of the second panel."""
+    from theodolite.core import figures, panels
 
-    look = figures.looks(ALL_SCHEMES)
-    spots = []
+    look, heights = figures.looks(ALL_SCHEMES), {}
     for arm in ALL_SCHEMES:
         cases = [c for c in _cases(scores, "entropy", arm) if scores.by_seed("shift", arm, c)]
-        place, paid, moved = (_pooled(scores, m, arm, cases) for m in ("entropy", "late_return", "shift"))
-        if place is None or paid is None or moved is None:
-            continue
-        x, (y, low, high), size = place[0], paid, moved[0]
-        axes.vlines(x, low, high, color=look[arm].colour, linewidth=1.3)
-        axes.scatter(x, y, s=18 + 240 * size, color=look[arm].colour, alpha=0.85, linewidths=0)
-        spots.append((y, x, arm))
-    for i, (y, x, arm) in enumerate(sorted(spots)):  # to alternate sides keeps names apart
-        side = 1 if i % 2 else -1
-        axes.annotate(arm, (x, y), (7 * side, 0), textcoords="offset points", ha="left" if side > 0 else "right",
-                      va="center", fontsize=7.5, color=look[arm].colour)  # fmt: skip
-    axes.margins(x=0.25, y=0.12)
-    axes.set_xlabel("entropy of weights (large dots shift fast)")
-    axes.set_ylabel(RETURN)
+        place, paid = (panels.pooled(scores, m, arm, cases) for m in (cause, "late_return"))
+        if place is not None and paid is not None:
+            panels.marks(axes, [(place[0], paid)], look[arm], line="")
+            heights[WEIGHTS.get(arm, arm)] = paid[0]
+    _returns(axes, "return")
+    axes.margins(x=0.08)
+    if cause == "entropy":
+        axes.set_xlabel("entropy of weights\n(1: the same for all pairs)")
+    else:
+        axes.set_xlabel("shift of weights per iteration\n(total variation)")
+        figures.name_arms(axes, heights, {WEIGHTS.get(arm, arm): one for arm, one in look.items()}, HEIGHT)
 
 
 def _samples(axes: "Axes", scores: Scores) -> None:
-    from theodolite.core import figures
+    from theodolite.core import figures, panels
 
     look = figures.looks(NEW)
-    for kind, numbers in NEW.items():
-        arms = [(num, f"{kind} {num}") for num in numbers]
-        found = [(num, _pooled(scores, "log_validation", arm, _cases(scores, "log_validation", arm)))
-                 for num, arm in arms]  # fmt: skip
-        label = "of the current policy only" if kind == "on-policy" else "into a replay buffer"
-        _line(axes, found, look[kind], label, power=True)
+    for i, (kind, numbers) in enumerate(NEW.items()):
+        arms = [(num * 1.09 ** (1 - 2 * i), f"{kind} {num}") for num in numbers]
+        found = [(x, panels.pooled(scores, "log_validation", arm, _cases(scores, "log_validation", arm)))
+                 for x, arm in arms]  # fmt: skip
+        panels.marks(axes, found, look[kind], SOURCES[kind], power=True)
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xticks(sorted({n for numbers in NEW.values() for n in numbers}))
-    axes.get_xaxis().set_major_formatter(lambda value, _: f"{value:g}")
+    numbers = sorted({n for numbers in NEW.values() for n in numbers})
+    axes.set_xticks(numbers, [str(n) for n in numbers])
     axes.minorticks_off()
+    panels.logarithmic(axes, between=True)
     axes.set_xlabel("new samples per iteration")
-    axes.set_ylabel("validation loss, share of Q*²")
-    _key(axes)
+    axes.set_ylabel("validation loss,\nshare of the largest Q*²")
 
 
 def _steps(axes: "Axes", scores: Scores) -> None:
-    from theodolite.core import figures
+    """Return over fixed numbers of steps, and beside them what two ways to stop within a fit return."""
+    from theodolite.core import figures, panels
 
     numbers = sorted(int(a.split()[0]) for a in scores.arms("late_return") if a.endswith(" steps") and a[0].isdigit())
-    look = figures.looks((*NEW, *STOPS))
-    for kind in NEW:
-        found = [(num, _pooled(scores, "late_return", f"{num} steps",
-                               _cases(scores, "late_return", f"{num} steps", kind))) for num in numbers]  # fmt: skip
-        _line(axes, found, look[kind], "current policy, 32 new" if kind == "on-policy" else "replay, 32 new")
-        for arm, face in (("oracle", "none"), ("held out", look[kind].colour)):
-            at = _pooled(scores, "late_return", arm, _cases(scores, "late_return", arm, kind))
-            if at is not None and numbers:
-                axes.plot(numbers[-1] * (1.6 if arm == "oracle" else 2.4), at[0], "*", color=look[kind].colour,
-                          markerfacecolor=face, markersize=9)  # fmt: skip
-    axes.plot([], [], "*", color=figures.INK, markerfacecolor="none", markersize=8, label="oracle's stop", linewidth=0)
-    axes.plot([], [], "*", color=figures.INK, markersize=8, label="held-out stop", linewidth=0)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(numbers, [str(n) for n in numbers])
-    axes.minorticks_off()
-    axes.set_xlabel("steps per iteration (stars: best of a fit kept)")
-    axes.set_ylabel(RETURN)
-    _key(axes)
+    look = figures.looks(NEW)
+    for i, kind in enumerate(NEW):
+
+        def paid(x: float, arm: str, kind: str = kind) -> tuple[float, Any]:
+            return x, panels.pooled(scores, "late_return", arm, _cases(scores, "late_return", arm, kind))
+
+        aside, end = panels.apart(i, len(NEW), 0.1), len(numbers)
+        fixed = [paid(j + aside, f"{num} steps") for j, num in enumerate(numbers)]
+        panels.marks(axes, fixed, look[kind], SOURCES[kind])
+        panels.marks(axes, [paid(end + aside, "oracle"), paid(end + 1 + aside, "held out")], look[kind], line="")
+    axes.set_xticks(range(len(numbers) + 2), [*map(str, numbers), "stop by\noracle", "stop by\nheld-out"])
+    axes.axvline(len(numbers) - 0.5, color=figures.FAINT, linewidth=0.8)
+    axes.set_xlabel("gradient steps per iteration, 32 new samples in each")
+    _returns(axes, "return")
 
 
 def _samplers(axes: "Axes", scores: Scores) -> None:
-    from theodolite.core import figures
+    from theodolite.core import figures, panels
 
     arms = [arm for arm in SAMPLERS if scores.cases("late_return", [arm])]
     domains = sorted({c for arm in arms for c in _cases(scores, "late_return", arm)}, key=natural)
     look = figures.looks(SAMPLERS)
     for i, arm in enumerate(arms):
-        for j, domain in enumerate(domains):
-            at = _pooled(scores, "late_return", arm, [domain])
-            if at is None:
-                continue
-            y = j + 0.2 * (i - (len(arms) - 1) / 2)
-            axes.hlines(y, at[1], at[2], color=look[arm].colour, linewidth=1.5)
-            axes.plot(at[0], y, look[arm].marker, color=look[arm].colour, markersize=4.5, label="" if j else arm)
-    axes.set_yticks(range(len(domains)), domains)
-    axes.set_ylim(len(domains) - 0.4, -0.6 - 0.42 * len(arms))
-    axes.grid(visible=False, axis="y")
-    axes.set_xlabel(RETURN)
-    _key(axes, loc="upper left")
+        found = [(j + panels.apart(i, len(arms), 0.16), panels.pooled(scores, "late_return", arm, [domain]))
+                 for j, domain in enumerate(domains)]  # fmt: skip
+        panels.marks(axes, found, look[arm], arm, line="")
+    axes.set_xticks(range(len(domains)), [DOMAINS.get(d, d).replace(", ", ",\n") for d in domains], fontsize=8)
+    axes.set_xlim(-0.5, max(len(domains), 1) - 0.5)
+    axes.grid(visible=False, axis="x")
+    _returns(axes)
 
 
-def _sizes(axes: "Axes", scores: Scores) -> None:
-    from theodolite.core import figures
+def _sizes(axes: "Axes", scores: Scores, metric: str) -> None:
+    from theodolite.core import figures, panels
 
     arms = sorted((a for a in scores.arms("more_steps") if a.startswith("grid ")), key=natural)
     nets = sorted({c for arm in arms for c in scores.cases("more_steps", [arm])}, key=natural)
-    look = figures.looks([f"{metric} {net}" for net in nets for metric in ("more_steps", "gap")])
-    for net in nets:
-        for metric, label in (("more_steps", "return gained by ten times the steps"),
-                              ("gap", "log10 validation / training loss")):  # fmt: skip
-            found = [(i, _pooled(scores, metric, arm, [net])) for i, arm in enumerate(arms)]
-            _line(axes, found, look[f"{metric} {net}"], f"{label}, ({net.replace(' ', ', ')})")
-    axes.axhline(0, color="#5d6873", linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.set_xticks(range(len(arms)), [f"{a.split()[1]} x {a.split()[1]}" for a in arms])
+    look, gap = figures.looks(nets), metric == "gap"
+    for i, net in enumerate(nets):
+        found = [(j + panels.apart(i, len(nets), 0.1), panels.pooled(scores, metric, arm, [net]))
+                 for j, arm in enumerate(arms)]  # fmt: skip
+        panels.marks(axes, found, look[net], _units(net), power=gap)
+    if gap:
+        panels.logarithmic(axes, True, lambda value, _: f"{value:g}")
+    panels.dashes(axes.axhline, 1 if gap else 0)
+    axes.set_ylabel("validation / training loss" if gap else "return gained by ten times\nthe gradient steps")
+    axes.set_xticks(range(len(arms)), [f"{a.split()[1]} × {a.split()[1]}" for a in arms])
     axes.set_xlabel("cells of the grid")
-    _key(axes)

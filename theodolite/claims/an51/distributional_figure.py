@@ -1,11 +1,13 @@
 """The figure of distributional: whose networks are shared, what it brings, and what features look like in a house."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from theodolite.claims.an51.distributional_arms import DEEP
-from theodolite.claims.an51.distributional_rooms import KINDS, PICTURED, case_of, house
+from theodolite.claims.an51.distributional_rooms import KINDS, case_of, house
+from theodolite.core.claim import Claim
 from theodolite.core.scores import Scores
 
 if TYPE_CHECKING:
@@ -14,73 +16,147 @@ if TYPE_CHECKING:
 
 WIDTHS = (16, 8)
 """Number of features that are shown: the first that there is."""
+MEANINGS = {
+    "DQN": ("the mean", 0), "C51": ("probabilities of 51 returns", 1), "QR-DQN": ("8 quantiles, one network", 1),
+    "separate": ("a network per quantile", 2), "separate, small": ("together as large as one", 2),
+    "two trunks": ("4 quantiles per network", 2), "ensemble": ("8 networks, all the mean", 3),
+    "ensemble, small": ("together as large as one", 3), "auxiliary": ("quantiles shape, the mean acts", 4),
+    "blocked": ("quantiles act, the median shapes", 4), "histogram": ("the mean as a class", 4),
+    "horizons": ("10 discounts, the longest acts", 5), "hyperbolic": ("10 discounts, all act", 5),
+}  # fmt: skip
+"""What an arm learns, and the group of arms that it is coloured as."""
+TARGETS = {
+    "adversarial": "extreme in random directions", "random policies": "their values",
+    "optimal value": "alone", "horizons": "10 discounts of one policy", "quantiles": "51 of the return",
+    "proto-values": "smooth over transitions",
+}  # fmt: skip
+DIRECTIONS, HOUSES = 4, 6.3
+"""Pictures of each kind of features, and the inches that all of them take."""
 
 
 def figure(scores: Scores) -> "Figure":
     """Areas of all arms on both tasks, two questions on the four rooms, and their features as pictures."""
     from matplotlib.figure import Figure
 
-    from theodolite.claims.an51.distributional import CLAIMS, ITEM
-    from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
+    from theodolite.claims.an51.distributional import ITEM
+    from theodolite.core import figures, panels  # matplotlib loads slowly, and worker processes do without
 
     case = next((c for c in map(case_of, WIDTHS) if scores.curves("feature 0", KINDS[0], c)), None)
     if case is None or not scores.cases("area", ["QR-DQN"]):
         return figures.of_claims(ITEM.claims, scores)
-    by_id = {c.id: c for c in CLAIMS}
+    heights = (4.6, 3.0, HOUSES)
     with figures.style():
-        page = Figure(figsize=(figures.WIDTH, 9.6), layout="constrained")
-        parts: Any = page.subfigures(3, 1, height_ratios=(1.25, 0.95, 1.7))
-        parts[0].suptitle("Mean score while learning (1 is solved), 95% intervals: who shares a network with whom?",
-                          x=0.01, ha="left", fontsize=9.5)  # fmt: skip
-        everything = by_id["values-stay-possible"].arms
-        for axes, task in zip(parts[0].subplots(1, len(DEEP)), DEEP, strict=True):
-            area = _of_all(by_id["separate-networks"], everything)
-            figures.rows_of_dots(axes, area, scores, [task])
-            axes.set_title(task)
-        axes.tick_params(labelleft=False)
-        _rooms(parts[1], by_id, scores, case)
+        whole = Figure(figsize=(figures.WIDTH, sum(heights) + 0.3), layout="constrained")
+        parts: Any = whole.subfigures(len(heights), 1, height_ratios=heights)
+        whole.suptitle("Marks: interquartile means over seeds; lines: 95% intervals", x=0.01, ha="left", fontsize=9)
+        rows = [panels.row(parts[0], _arms(), scores), panels.row(parts[1], _rooms(case), scores)]
+        panels.heads(whole, rows, scores)
         _pictures(parts[2], scores, case)
-    return page
+    return whole
 
 
-def _of_all(claim: Any, arms: tuple[str, ...]) -> Any:
-    """A claim's metric for more arms than it compares."""
-    from dataclasses import replace
+def _arms() -> list[Any]:
+    from functools import partial
 
-    return replace(claim, arms=arms)
+    from theodolite.core.panels import Panel
+
+    says = {
+        "deep-better": "with a network, learning a distribution (C51, QR-DQN) is better than learning the mean (DQN)",
+        "separate-networks": "a network per quantile does as well as DQN; quantiles on a shared one do better than both",
+        "not-the-distribution": "separate quantiles do no better than an ensemble of as many means",
+        "features": "quantiles that only shape the features keep the gain; those that only act lose it",
+        "horizons": "ten discounts at once are no worse than one",
+    }
+    first, *others = DEEP
+    title = "What is it, in learning a distribution, that helps a network?"
+    return [
+        Panel(title, partial(_areas, task=first), says, flush=True),
+        *(Panel("", partial(_areas, task=task)) for task in others),
+    ]
 
 
-def _rooms(part: Any, by_id: dict[str, Any], scores: Scores, case: str) -> None:
-    from theodolite.core import figures
+def _areas(axes: "Axes", scores: Scores, task: str) -> None:
+    """Mean score while learning of every arm on one task; a dashed line goes down from DQN."""
+    from theodolite.claims.an51.distributional import CLAIMS
+    from theodolite.core import figures, judge, panels
+
+    claim = replace(_by_id(CLAIMS, "separate-networks"), arms=_by_id(CLAIMS, "values-stay-possible").arms)
+    groups = {arm: MEANINGS[arm][1] for arm in claim.arms}
+    look = {arm: figures.Look(figures.COLOURS[i], figures.MARKERS[i]) for arm, i in groups.items()}
+    figures.rows_of_dots(axes, claim, scores, [task], look)
+    plain = judge.estimate(claim, scores, "DQN", task)
+    if plain is not None:
+        panels.dashes(axes.axvline, plain[0])
+    axes.set_yticks(range(len(claim.arms)), [f"{arm}: {MEANINGS[arm][0]}" for arm in claim.arms], fontsize=8)
+    axes.tick_params(labelleft=task == DEEP[0])
+    axes.locator_params(axis="x", nbins=5)
+    axes.set_xlabel(f"{task}: mean score while learning\n(0 poor, 1 solved; dashes: DQN)")
+
+
+def _by_id(claims: tuple[Claim, ...], id: str) -> Claim:
+    return next(claim for claim in claims if claim.id == id)
+
+
+def _rooms(case: str) -> list[Any]:
+    from functools import partial
+
+    from theodolite.core.panels import Panel
 
     number = case.partition("/")[2]
-    part.suptitle(f"Four rooms, {number} features fitted to different values", x=0.01, ha="left", fontsize=9.5)
-    titles = {"adversarial-features": "left out of unseen values (less is better)",
-              "adversarial-control": "earned by SARSA, share of the optimum"}  # fmt: skip
-    for axes, (claim, title) in zip(part.subplots(1, 2), titles.items(), strict=True):
-        figures.rows_of_dots(axes, by_id[claim], scores, [case])
-        axes.set_title(title)
-    axes.tick_params(labelleft=False)
+    return [
+        Panel("Four rooms: which values should features be fitted to?",
+              partial(_kinds, case=case, id="adversarial-features",
+                      unit=f"left out of unseen values by {number} features,\nshare of variance (less is better)"),
+              {"adversarial-features": "adversarial ones, then random policies'"}, flush=True),
+        Panel("What does SARSA earn with them?",
+              partial(_kinds, case=case, id="adversarial-control",
+                      unit=f"return of SARSA on {number} features,\nshare of the optimum (more is better)"),
+              {"adversarial-control": "most with adversarial ones, then random policies'"}),
+    ]  # fmt: skip
+
+
+def _kinds(axes: "Axes", scores: Scores, case: str, id: str, unit: str) -> None:
+    from theodolite.claims.an51.distributional import CLAIMS
+    from theodolite.core import figures
+
+    claim = _by_id(CLAIMS, id)
+    figures.rows_of_dots(axes, claim, scores, [case])
+    axes.set_yticks(range(len(claim.arms)), [f"{arm}: {TARGETS[arm]}" for arm in claim.arms], fontsize=8)
+    axes.tick_params(labelleft=id == "adversarial-features")
+    axes.set_xlim(left=0)
+    axes.set_xlabel(unit)
 
 
 def _pictures(part: Any, scores: Scores, case: str) -> None:
-    """The leading directions of each kind's features over the map, a row per kind."""
-    part.suptitle(
-        "What the features look like: their leading directions over the house", x=0.01, ha="left", fontsize=9.5
-    )
-    grid = part.subplots(len(KINDS), PICTURED, squeeze=False)
-    for kind, row in zip(KINDS, grid, strict=True):
-        for i, axes in enumerate(row):
+    """The leading directions of each kind's features over the map, a column per kind."""
+    part.suptitle("What the features look like: leading directions over the four rooms, of one seed, the first on top",
+                  x=0.01, ha="left", fontsize=9.5, fontweight="bold")  # fmt: skip
+    grid = part.subplots(DIRECTIONS, len(KINDS), squeeze=False, gridspec_kw={"wspace": 0.02, "hspace": 0.02})
+    for kind, column in zip(KINDS, grid.T, strict=True):
+        column[0].set_title(kind, fontsize=8.5, fontweight="normal", loc="center", pad=4)
+        for i, axes in enumerate(column):
             found = scores.curves(f"feature {i}", kind, case)
             axes.set_axis_off()
             if found:
-                _draw(axes, np.asarray(next(iter(found.values()))[1]))
-        row[0].text(-0.12, 0.5, kind, transform=row[0].transAxes, ha="right", va="center", fontsize=8.5)
+                picture = _draw(axes, np.asarray(next(iter(found.values()))[1]))
+    bar = part.colorbar(picture, ax=grid, location="bottom", shrink=0.4, aspect=40, pad=0.02, ticks=(-1, 0, 1))
+    bar.set_label("a direction in a state, share of its largest value (grey: walls; framed: the goal)", fontsize=8.5)
+    bar.outline.set_visible(False)
 
 
-def _draw(axes: "Axes", values: np.ndarray) -> None:
-    cells, drawing = np.asarray(house().world.cells), house().world.drawing
-    image = np.full((len(drawing), len(drawing[0])), np.nan)
-    image[tuple(cells.T)] = values * np.sign(values[np.abs(values).argmax()])
-    most = np.nanmax(np.abs(image))
-    axes.imshow(image, cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
+def _draw(axes: "Axes", values: np.ndarray) -> Any:
+    """One direction, its largest number positive, on the map without its outer wall."""
+    from matplotlib import colormaps
+    from matplotlib.patches import Rectangle
+
+    from theodolite.core import figures
+
+    world = house().world
+    cells = np.asarray(world.cells)
+    image = np.full((len(world.drawing), len(world.drawing[0])), np.nan)
+    image[tuple(cells.T)] = values / values[np.abs(values).argmax()]
+    colours = colormaps["RdBu_r"].with_extremes(bad="#9aa3ab")
+    drawn = axes.imshow(image[1:-1, 1:-1], cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
+    for row, column in cells[np.asarray(world.terminal)]:
+        axes.add_patch(Rectangle((column - 1.5, row - 1.5), 1, 1, fill=False, color=figures.INK, linewidth=1))
+    return drawn

@@ -300,7 +300,7 @@ def jobs(size: Size, seeds: int | None) -> list[Job]:
 
 
 def figure(scores: Scores) -> "Figure":
-    """Six panels, from the theory to the cost."""
+    """Eleven panels, from what is learned to what a step does off its batch."""
     from theodolite.claims.an51 import preqn_figure
 
     return preqn_figure.figure(scores)

@@ -1,6 +1,6 @@
 """The figure of PreQN: what diverges and why, what the step mends, and what it costs."""
 
-from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,157 +16,215 @@ SHOWN = {
     "PreQN": "#0063a6", "PreQN, no line search": "#3f93cc", "PreQN, relu": "#8f3a84", "no preconditioning": "#c8500a",
     "DDPG, no target": "#b3344a", "DDPG": "#857000", "TD3": "#00805e", "SAC": "#5b6570",
 }  # fmt: skip
-HEIGHT = 2.75
-"""Inches of a row of two panels."""
+HEIGHT = 125
+"""Points of the panel beside which the names of arms stand."""
 
 
 def figure(scores: Scores) -> "Figure":
-    """Eight panels, two a row."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    """Eleven panels in five rows."""
+    from theodolite.core.panels import page  # matplotlib loads slowly, and worker processes do without
 
-    from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
+    title = (
+        "PreQN: a critic's step that moves its batch as a table would move. Lines through marks: 95% intervals over "
+        "seeds"
+    )
+    return page(title, [*_learning(), *_steps()], scores)
 
-    panels: tuple[tuple[str, Callable[..., None]], ...] = (
-        ("Learning without a target network", _curves), ("What was learned", _finals),
-        ("Does β tell what diverges?", _bands), ("Which networks generalise most?", _ratios),
-        ("Whole tables as batches", _tables), ("Off the batch", _off_batch),
-        ("Which damping is best?", _damping), ("What does a step cost?", _cost),
+
+def _learning() -> list[Any]:
+    """Panels of control and of the theory."""
+    from theodolite.core.panels import Panel
+
+    learning = (
+        Panel("Does it learn without a target network?", _curves, {
+            "on-par": "PreQN keeps up with TD3 and SAC",
+            "needs-its-preconditioner": "without target network and preconditioner returns are lower",
+        }),
     )  # fmt: skip
-    with figures.style():
-        whole = Figure(
-            figsize=(figures.WIDTH, HEIGHT * (len(panels) // 2)),
-            layout=ConstrainedLayoutEngine(wspace=0.06, hspace=0.06),
-        )
-        whole.suptitle("PreQN: a critic's step that moves its batch as a table would move; bands and bars are 95% "
-                       "intervals over seeds", x=0.01, ha="left", fontsize=9)  # fmt: skip
-        grid = whole.subplots(len(panels) // 2, 2)
-        for axes, (title, draw) in zip(grid.flat, panels, strict=True):
-            axes.set_title(title)
-            draw(axes, scores)
-    return whole
+    ends = (
+        Panel("Does every seed learn?", _finals, {
+            "no-seed-fails": "no seed of PreQN fails",
+            "needs-its-parts": "it needs its line search and its sines",
+        }, share=1.3, flush=True),
+        Panel("Does β tell what diverges?", _bands, {"modulus": "nothing below 1, and more the larger β"}),
+    )  # fmt: skip
+    theory = (
+        Panel("What does the step mend?", _examples, {"counter-examples": "Baird's star, and what features tell apart"},
+              share=1.15),
+        Panel("Is divergence foretold?", _foretold, {"foretold": "by the first kernel"}),
+        Panel("Which networks generalise most?", _ratios,
+              {"kernel-rows": "relu; sin least", "rows-grow-with-depth": "deeper ones"}),
+    )  # fmt: skip
+    return [(2.9, learning), (3.1, ends), (3.25, theory)]
 
 
-def _estimate(values: Sequence[np.ndarray], statistic: Any = "mean") -> tuple[float, float, float] | None:
-    """The statistic of finite scores with its interval, seeds resampled within each case."""
-    from theodolite.core import stats
+def _steps() -> list[Any]:
+    """Panels of steps on tables and on batches, and of their cost."""
+    from theodolite.core.panels import Panel
 
-    columns = [c for c in values if len(c) and np.isfinite(c).all()]
-    if not columns:
-        return None
-    found = stats.bootstrap(columns, statistic, np.random.default_rng(0), draws=2_000)
-    return (found.estimate, *found.interval())
-
-
-def _scores(scores: Scores, metric: str, arm: str, case: str) -> np.ndarray:
-    return np.array(list(scores.by_seed(metric, arm, case).values()))
-
-
-def _key(axes: "Axes", **options: Any) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=7.5, handlelength=1.4, labelspacing=0.3, **options)
-
-
-def _spots(axes: "Axes", found: Sequence[tuple[float, Any]], colour: str, marker: str, label: str = "") -> None:
-    """Estimates with their intervals along an axis, joined by a faint line."""
-    points = [(x, *e) for x, e in found if e is not None]
-    if not points:
-        return
-    x, middle, low, high = np.array(points).T
-    axes.vlines(x, low, high, color=colour, linewidth=1.5)
-    axes.plot(x, middle, marker + "-", color=colour, markersize=4.5, linewidth=1, label=label)
+    tables = (
+        Panel("Whole tables as batches: what is learned?", _tables, {
+            "tables-stay-finite": "PreQN never diverges, plain steps do",
+            "tables-error": "it ends nearer to Q*, and the line search does not hurt",
+        }, share=1.3),
+        Panel("What does a step cost?", _cost, {"cost": "at most three of TD3's, at batches of 256"}),
+    )  # fmt: skip
+    batches = (
+        Panel("Do values off the batch follow their errors?", partial(_off_batch, metric="held_out_alignment"),
+              {"still-generalises": "they do"}),
+        Panel("Does less spill off the batch?", partial(_off_batch, metric="spill"),
+              {"spills-less": "less than a semi-gradient's"}),
+        Panel("Which damping is best?", _damping, {"inner-optimum": "one in between, at batches of 32"}, share=1.1),
+    )  # fmt: skip
+    return [(3.0, tables), (3.15, batches)]
 
 
 def _curves(axes: "Axes", scores: Scores) -> None:
-    """Return while learning on the first task, every arm."""
-    task = "Pendulum"
+    """Return while learning on the first task, every arm, and every seed of PreQN."""
+    from theodolite.core import figures
+
+    task, ends = "Pendulum", {}
     for arm, colour in SHOWN.items():
         runs = list(scores.curves("return", arm, task).values())
         if not runs:
             continue
         length = min(len(values) for _, values in runs)
         steps, values = np.array(runs[0][0][:length]), np.array([r[1][:length] for r in runs])
-        ours = arm == "PreQN"
-        if ours:
-            axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
-        axes.plot(steps, values.mean(0), color=colour, linewidth=2.2 if ours else 1.1, label=arm)
-    axes.set_xlabel(f"steps in {preqn_control.TASKS[task].id} (names at the right)")
-    axes.set_ylabel("return with exploration")
+        if arm == "PreQN":
+            axes.plot(steps, values.T, color=colour, linewidth=0.6, alpha=0.35, zorder=1.8)
+        axes.plot(steps, values.mean(0), color=colour, linewidth=2.4 if arm == "PreQN" else 1.2)
+        ends[arm] = float(values.mean(0)[-1])
+    axes.set_xlabel(f"steps in {preqn_control.TASKS[task].id} (thick: means; thin: every seed of PreQN)")
+    axes.set_ylabel("return while exploring")
+    axes.margins(x=0)
+    axes.locator_params(axis="x", nbins=5)
     axes.get_xaxis().set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
+    if ends:
+        figures.name_arms(axes, ends, {arm: figures.Look(SHOWN[arm], "") for arm in ends}, HEIGHT)
 
 
 def _finals(axes: "Axes", scores: Scores) -> None:
-    """Scores of the noiseless policy in the end: an arm per row, also the key of the panel beside."""
-    tasks = [t for t in preqn_control.TASKS if scores.cases("score", preqn_control.ARMS) and any(
-        len(_scores(scores, "score", arm, t)) for arm in preqn_control.ARMS)]  # fmt: skip
-    arms = [arm for arm in SHOWN if any(len(_scores(scores, "score", arm, t)) for t in tasks)]
+    """Scores of the noiseless policy in the end: an arm per row."""
+    from theodolite.core import figures, panels
+
+    def own(arm: str, task: str) -> np.ndarray:
+        return np.array(list(scores.by_seed("score", arm, task).values()))
+
+    tasks = [t for t in preqn_control.TASKS if any(len(own(arm, t)) for arm in preqn_control.ARMS)]
+    arms = [arm for arm in SHOWN if any(len(own(arm, t)) for t in tasks)]
     for y, arm in enumerate(arms):
-        for task, marker in zip(tasks, "os^", strict=False):
-            own = _scores(scores, "score", arm, task)
-            at = _estimate([own], "iqm")
+        for i, (task, marker) in enumerate(zip(tasks, "os^", strict=False)):
+            at = panels.pooled(scores, "score", arm, [task], "iqm")
             if at is None:
                 continue
-            place = y + 0.22 * (tasks.index(task) - (len(tasks) - 1) / 2)
-            axes.plot(own, np.full(len(own), place), "|", color=SHOWN[arm], alpha=0.45, markersize=7)
+            place, seeds = y + panels.apart(i, len(tasks), 0.24), own(arm, task)
+            axes.plot(seeds, np.full(len(seeds), place), "|", color=SHOWN[arm], alpha=0.5, markersize=8)
             axes.hlines(place, at[1], at[2], color=SHOWN[arm], linewidth=1.6)
-            axes.plot(at[0], place, marker, color=SHOWN[arm], markersize=5.5, label=task if not y else "")
+            axes.plot(at[0], place, marker, color=SHOWN[arm], markersize=5.5)
+    for task, marker in zip(tasks if len(tasks) > 1 else (), "os^", strict=False):
+        axes.plot([], [], marker, color=figures.INK, markersize=5, label=task)
     axes.set_yticks(range(len(arms)), arms)
     for label, arm in zip(axes.get_yticklabels(), arms, strict=True):
         label.set_color(SHOWN[arm])
     axes.set_ylim(len(arms) - 0.4, -0.6)
-    axes.axvline(1, color="#5d6873", linewidth=0.8, linestyle=(0, (4, 3)))
+    panels.dashes(axes.axvline, 1)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("score of the policy without noise (1: solved)")
-    if len(tasks) > 1:
-        _key(axes, loc="lower right")
+    axes.set_xlabel("score without noise: 0 poor, 1 solved\n(dot: interquartile mean; ticks: seeds)")
 
 
 def _bands(axes: "Axes", scores: Scores) -> None:
-    for i, (kind, label) in enumerate((("linear", "linear features"), ("network", "kernel of a network"))):
-        found = [(x + 0.12 * i, _estimate([_scores(scores, "diverged", band, kind)]))
+    from theodolite.core import figures, panels
+
+    kinds = {"linear": "linear features", "network": "kernel of a network"}
+    for (i, (kind, label)), look in zip(enumerate(kinds.items()), figures.looks(kinds).values(), strict=True):
+        found = [(x + panels.apart(i, 2, 0.14), panels.pooled(scores, "diverged", band, [kind]))
                  for x, band in enumerate(preqn_theory.BANDS)]  # fmt: skip
-        _spots(axes, found, ("#0063a6", "#c8500a")[i], "os"[i], label)
-    axes.set_xticks(range(len(preqn_theory.BANDS)), list(preqn_theory.BANDS))
-    axes.set_xlabel("β, a bound on the growth of errors in one step")
-    axes.set_ylabel("share that diverges")
+        panels.marks(axes, found, look, label)
+    axes.set_xticks(range(len(preqn_theory.BANDS)), [b.replace("β ", "").replace("above", ">").replace(" to ", "–")
+                                                     for b in preqn_theory.BANDS])  # fmt: skip
+    axes.set_xlabel("β: bound on how many times\nan error grows in one step")
+    axes.set_ylabel("share of draws that diverge")
     axes.set_ylim(-0.05, 1.05)
-    _key(axes, loc="upper left")
+
+
+def _foretold(axes: "Axes", scores: Scores) -> None:
+    """How well two numbers of the first kernel rank what diverges and what does not."""
+    from theodolite.core import figures, panels
+
+    worlds = [w for w in preqn_tabular.WORLDS if scores.cases("auc", ["β", "row ratio"])
+              and scores.by_seed("auc", "β", w)]  # fmt: skip
+    for i, (arm, look) in enumerate(figures.looks(("β", "row ratio")).items()):
+        found = [(x + panels.apart(i, 2, 0.2), panels.pooled(scores, "auc", arm, [w])) for x, w in enumerate(worlds)]
+        panels.marks(axes, found, look, f"by {arm}", line="")
+    panels.dashes(axes.axhline, 0.7, "margin")
+    axes.set_xticks(range(len(worlds)), worlds)
+    axes.set_xlim(-0.5, max(len(worlds), 1) - 0.5)
+    axes.set_ylim(-0.05, 1.05)
+    axes.grid(visible=False, axis="x")
+    axes.set_ylabel("chance to be right\n(½: a coin)")
+
+
+def _examples(axes: "Axes", scores: Scores) -> None:
+    from theodolite.core import figures, panels
+
+    names = {"semi-gradient": "semi-gradient", "preconditioned": "preconditioned",
+             "preconditioned, aligned": "and tested for alignment"}  # fmt: skip
+    for i, (arm, look) in enumerate(figures.looks(names).items()):
+        found = [(x + panels.apart(i, 3, 0.2), panels.pooled(scores, "growth", arm, [world]))
+                 for x, world in enumerate(preqn_theory.WORLDS)]  # fmt: skip
+        panels.marks(axes, found, look, names[arm], line="")
+    panels.dashes(axes.axhline, 0)
+    ticks = [world.replace(" ", "\n", 1).replace(", ", ",\n") for world in preqn_theory.WORLDS]
+    axes.set_xticks(range(len(ticks)), ticks, fontsize=8)
+    axes.set_xlim(-0.5, len(ticks) - 0.5)
+    axes.grid(visible=False, axis="x")
+    axes.set_ylabel("log10 of the error's growth")
 
 
 def _ratios(axes: "Axes", scores: Scores) -> None:
-    """Row ratio over depth, widths pooled, on the first environment."""
+    """Row ratio over depth, widths and environments pooled."""
+    from theodolite.core import figures, panels
+
     cases = sorted(scores.cases("ratio", scores.arms("ratio")), key=natural)
-    for i, activation in enumerate(preqn_theory.ACTIVATIONS):
+    for i, (activation, look) in enumerate(figures.looks(preqn_theory.ACTIVATIONS).items()):
         found = []
         for depth in preqn_theory.DEPTHS:
             arms = [a for a in scores.arms("ratio") if a.startswith(activation + " ") and a.endswith(f" {depth}")]
-            columns = [_scores(scores, "ratio", arm, case) for arm in arms for case in cases]
-            found.append((depth + 0.06 * (i - 1), _estimate(columns)))
-        _spots(axes, found, ("#b3344a", "#857000", "#0063a6")[i], "os^"[i], activation)
+            found.append((depth + panels.apart(i, 3, 0.08), _over_arms(scores, "ratio", arms, cases)))
+        panels.marks(axes, found, look, activation)
     axes.set_xticks(preqn_theory.DEPTHS)
-    axes.set_xlabel("hidden layers (widths and tasks pooled)")
-    axes.set_ylabel("row ratio of a fresh network")
-    axes.margins(y=0.25)
-    _key(axes, loc="upper left", ncols=3)
+    axes.set_xlabel("hidden layers")
+    axes.set_ylabel("row ratio of the kernel\n(mean beside its diagonal)")
+    axes.set_ylim(bottom=0)
+
+
+def _over_arms(scores: Scores, metric: str, arms: list[str], cases: list[str]) -> Any:
+    """A mean over arms as well as over cases."""
+    from theodolite.core import panels
+
+    both = Scores(tuple(
+        {**r, "arm": "", "case": f"{r['arm']}/{r['case']}"} for r in scores.rows
+        if r["arm"] in arms and r["case"] in cases and metric in r["metrics"]
+    ))  # fmt: skip
+    return panels.pooled(both, metric, "", both.cases(metric))
 
 
 def _tables(axes: "Axes", scores: Scores) -> None:
+    from theodolite.core import figures, panels
+
     worlds = [w for w in preqn_tabular.WORLDS if scores.cases("log_error", preqn_tabular.RULES)]
-    colours = ("#c8500a", "#b3344a", "#0063a6", "#3f93cc")
+    colours = dict(zip(preqn_tabular.RULES, ("#c8500a", "#b3344a", "#0063a6", "#3f93cc"), strict=True))
     for i, arm in enumerate(preqn_tabular.RULES):
-        found = [(x + 0.14 * (i - 1.5), _estimate([_scores(scores, "log_error", arm, w)]))
+        found = [(x + panels.apart(i, 4, 0.18), panels.pooled(scores, "log_error", arm, [w]))
                  for x, w in enumerate(worlds)]  # fmt: skip
-        points = [(x, *e) for x, e in found if e is not None]
-        for j, (x, middle, low, high) in enumerate(points):
-            axes.vlines(x, 10**low, 10**high, color=colours[i], linewidth=1.5)
-            axes.plot(x, 10**middle, "s^ov"[i], color=colours[i], markersize=5, label="" if j else arm)
-    axes.set_yscale("log")
-    axes.axhline(preqn_tabular.BLOWN, color="#5d6873", linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.set_xticks(range(len(worlds)), [w.replace(" ", "\n") for w in worlds], fontsize=8)
+        panels.marks(axes, found, figures.Look(colours[arm], "s^ov"[i]), arm, line="", power=True)
+    panels.logarithmic(axes)
+    panels.dashes(axes.axhline, preqn_tabular.BLOWN, "diverged")
+    axes.set_ylim(top=10 * preqn_tabular.BLOWN)
+    axes.set_xticks(range(len(worlds)), worlds)
+    axes.set_xlim(-0.5, max(len(worlds), 1) - 0.5)
     axes.grid(visible=False, axis="x")
-    axes.set_ylabel("error to Q* (dashes: diverged)")
-    axes.margins(y=0.3)
-    _key(axes, ncols=2, loc="lower left")
+    axes.set_ylabel("largest error, share of\nthe largest Q*")
 
 
 def _batches(scores: Scores) -> list[str]:
@@ -178,50 +236,54 @@ def _worlds(scores: Scores) -> list[str]:
     return sorted({c.partition("/")[0] for c in scores.cases("spill", preqn_tabular.DAMPINGS) if "/" in c})
 
 
-def _off_batch(axes: "Axes", scores: Scores) -> None:
-    """Alignment off the batch, and how far values move there, over the size of a batch."""
-    batches, worlds = _batches(scores), _worlds(scores)
-    looks = (("held_out_alignment", "λ = 1e-5", "o", "alignment, PreQN"), ("spill", "λ = 1e-5", "s", "spill, PreQN"),
-             ("held_out_alignment", "semi-gradient", "o", "alignment, semi-gradient"),
-             ("spill", "semi-gradient", "s", "spill, semi-gradient"))  # fmt: skip
-    for metric, arm, marker, label in looks:
-        found = [(x, _estimate([_scores(scores, metric, arm, f"{w}/{b}") for w in worlds]))
+def _off_batch(axes: "Axes", scores: Scores, metric: str) -> None:
+    """What happens to pairs outside a batch of each size that is not the whole table."""
+    from theodolite.core import figures, panels
+
+    batches, worlds = [b for b in _batches(scores) if b != "all"], _worlds(scores)
+    names = {"λ = 1e-5": "PreQN", "semi-gradient": "semi-gradient"}
+    for i, (arm, look) in enumerate(figures.looks(names).items()):
+        found = [(x + panels.apart(i, 2, 0.1), panels.pooled(scores, metric, arm, [f"{w}/{b}" for w in worlds]))
                  for x, b in enumerate(batches)]  # fmt: skip
-        _spots(axes, found, "#0063a6" if arm != "semi-gradient" else "#c8500a", marker, label)
-    axes.set_xticks(range(len(batches)), [f"{b} pairs" if b == batches[0] else b for b in batches])
-    axes.set_xlabel("pairs of a batch (worlds pooled)")
-    axes.set_ylabel("on pairs not in the batch")
-    axes.margins(y=0.35)
-    _key(axes, loc="upper left", ncols=2)
+        panels.marks(axes, found, look, names[arm])
+    axes.set_xticks(range(len(batches)), batches)
+    axes.set_xlabel("pairs of a batch")
+    axes.set_ylim(-0.05, max(1.05, axes.get_ylim()[1]))
+    axes.set_ylabel("cosine of change and error" if metric != "spill" else "change off the batch,\nshare of that on it")
 
 
 def _damping(axes: "Axes", scores: Scores) -> None:
+    from theodolite.core import figures, panels
+
     batches, worlds = _batches(scores), _worlds(scores)
-    colours = ("#857000", "#c8500a", "#8f3a84", "#0063a6")
-    for i, b in enumerate(batches):
-        found = [(x + 0.08 * (i - 1.5), _estimate([_scores(scores, "log_error", arm, f"{w}/{b}") for w in worlds]))
+    for i, (b, look) in enumerate(figures.looks(batches).items()):
+        found = [(x + panels.apart(i, len(batches), 0.1),
+                  panels.pooled(scores, "log_error", arm, [f"{w}/{b}" for w in worlds]))
                  for x, arm in enumerate(preqn_tabular.DAMPINGS)]  # fmt: skip
-        _spots(axes, found, colours[i % 4], "os^v"[i % 4], f"batch of {b}")
-    axes.set_xticks(range(len(preqn_tabular.DAMPINGS)), [a.replace("λ = ", "") for a in preqn_tabular.DAMPINGS])
-    axes.set_xlabel("damping λ, share of the kernel's diagonal")
-    axes.set_ylabel("log10 error to Q* in the end")
-    axes.margins(y=0.3)
-    _key(axes, loc="upper left", ncols=2)
+        panels.marks(axes, found, look, "the table" if b == "all" else f"batch of {b}", power=True)
+    panels.logarithmic(axes)
+    ticks = [arm.replace("λ = ", "").replace("semi-", "semi-\n") for arm in preqn_tabular.DAMPINGS]
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_xlabel("damping λ, share of the diagonal")
+    axes.set_ylabel("largest error, share of\nthe largest Q*")
 
 
 def _cost(axes: "Axes", scores: Scores) -> None:
-    shapes = [s for s in preqn_cost.SHAPES if len(_scores(scores, "relative_cost", "PreQN", s))]
-    for i, (arm, colour) in enumerate((("PreQN", "#0063a6"), ("PreQN, no line search", "#3f93cc"), ("TD3", "#00805e"))):
+    from theodolite.core import figures, panels
+
+    shapes = [s for s in preqn_cost.SHAPES if scores.by_seed("relative_cost", "PreQN", s)]
+    for i, arm in enumerate(("PreQN", "PreQN, no line search")):
         for x, shape in enumerate(shapes):
-            at = _estimate([_scores(scores, "relative_cost", arm, shape)], "iqm")
-            if at is None:
-                continue
-            axes.bar(x + 0.26 * (i - 1), at[0], 0.24, color=colour, label="" if x else arm)
-            axes.vlines(x + 0.26 * (i - 1), at[1], at[2], color="#1f262e", linewidth=1.2)
-    axes.axhline(3, color="#5d6873", linewidth=0.8, linestyle=(0, (4, 3)))
+            at = panels.pooled(scores, "relative_cost", arm, [shape], "iqm")
+            if at is not None:
+                place = x + panels.apart(i, 2, 0.36)
+                axes.bar(place, at[0], 0.34, color=SHOWN[arm], label="" if x else arm)
+                axes.vlines(place, at[1], at[2], color=figures.INK, linewidth=1.2)
+    panels.dashes(axes.axhline, 1)
+    panels.dashes(axes.axhline, 3, "margin")
     names = [f"({s.partition('/')[0].replace(' ', ', ')})\nbatch {s.partition('/')[2]}" for s in shapes]
     axes.set_xticks(range(len(shapes)), names)
+    axes.set_xlabel("hidden units")
     axes.grid(visible=False, axis="x")
-    axes.set_ylabel("a critic step, in TD3's")
-    axes.set_ylim(0, 4.2)
-    _key(axes, loc="upper left", ncols=3)
+    axes.set_ylabel("processor time, in a step\nof TD3's critics")
+    axes.set_ylim(0, 3.6)
