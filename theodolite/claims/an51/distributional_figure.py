@@ -23,6 +23,7 @@ MEANINGS = {
     "ensemble, small": ("together as large as one", 3), "auxiliary": ("quantiles shape, the mean acts", 4),
     "blocked": ("quantiles act, the median shapes", 4), "histogram": ("the mean as a class", 4),
     "horizons": ("10 discounts, the longest acts", 5), "hyperbolic": ("10 discounts, all act", 5),
+    "IQN": ("quantiles at drawn levels", 1),
 }  # fmt: skip
 """What an arm learns, and the group of arms that it is coloured as."""
 TARGETS = {
@@ -62,9 +63,10 @@ def _arms() -> list[Any]:
 
     says = {
         "deep-better": "with a network, learning a distribution (C51, QR-DQN) is better than learning the mean (DQN)",
-        "separate-networks": "a network per quantile does as well as DQN; quantiles on a shared one do better than both",
+        "separate-networks": "a network per quantile is about as good as DQN; quantiles on a shared one are better",
         "not-the-distribution": "separate quantiles do no better than an ensemble of as many means",
         "features": "quantiles that only shape the features keep the gain; those that only act lose it",
+        "implicit": "quantiles at drawn levels (IQN) are no worse than at fixed ones",
         "horizons": "ten discounts at once are no worse than one",
     }
     first, *others = DEEP
