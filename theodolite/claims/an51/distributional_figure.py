@@ -63,9 +63,9 @@ def _arms() -> list[Any]:
 
     says = {
         "deep-better": "with a network, learning a distribution (C51, QR-DQN) is better than learning the mean (DQN)",
-        "separate-networks": "a network per quantile is about as good as DQN; quantiles on a shared one are better",
-        "not-the-distribution": "separate quantiles do no better than an ensemble of as many means",
-        "features": "quantiles that only shape the features keep the gain; those that only act lose it",
+        "separate-networks": "if quantiles on one network beat DQN: on a network each they lose that gain",
+        "not-the-distribution": "if so: separate quantiles do no better than an ensemble of as many means",
+        "features": "if so: quantiles that only shape the features keep the gain, those that only act lose it",
         "implicit": "quantiles at drawn levels (IQN) are no worse than at fixed ones",
         "horizons": "ten discounts at once are no worse than one",
     }

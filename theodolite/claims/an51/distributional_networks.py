@@ -26,9 +26,9 @@ def figure(scores: Scores) -> "Figure":
     from theodolite.core import panels  # matplotlib loads slowly, and worker processes do without
 
     says = {
-        "separate-networks": "a network per quantile loses the gain of quantiles over DQN",
-        "not-the-distribution": "separate quantiles do no better than an ensemble of as many means",
-        "features": "quantiles that only shape the features keep the gain; those that only act lose it",
+        "separate-networks": "if quantiles on one network beat DQN: on a network each they lose that gain",
+        "not-the-distribution": "if so: separate quantiles do no better than an ensemble of as many means",
+        "features": "if so: quantiles that only shape the features keep the gain, those that only act lose it",
     }
     first, *others = DEEP
     above = [
@@ -37,8 +37,20 @@ def figure(scores: Scores) -> "Figure":
         *(panels.Panel("", partial(areas, task=task, arms=QUESTION)) for task in others),
     ]  # fmt: skip
     below = [panels.Panel(f"How they learn: {task}", partial(_curves, task=task)) for task in DEEP]
-    title = "Marks: interquartile means over seeds; lines and bands: 95% intervals"
+    title = f"{_premise(scores)}Marks: interquartile means over seeds; lines and bands: 95% intervals"
     return panels.page(title, [(4.2, above), (2.7, below)], scores)
+
+
+def _premise(scores: Scores) -> str:
+    """Whether quantiles on one network beat DQN, task by task; nothing of scores that nobody judged."""
+    from theodolite.claims.an51.distributional import ITEM
+    from theodolite.core.judge import judge_claim
+
+    if CLAIMS[0] not in scores.verdicts:
+        return ""
+    found = judge_claim(by_id(ITEM.claims, CLAIMS[0]), scores, "quick")["expect"]
+    outcomes = [f"{e['outcome']} on {', '.join(e['cases'])}" for e in found if e.get("premise")]
+    return f"The premise that quantiles on one network beat DQN is {' and '.join(outcomes)}.\n"
 
 
 def _curves(axes: "Axes", scores: Scores, task: str) -> None:
