@@ -78,11 +78,10 @@ def heads(whole: Figure, rows: Sequence[Row], scores: Scores) -> None:
     engine: Any = whole.get_layout_engine()
     engine.execute(whole)  # from here on it is known how wide every panel is
     for drawn in rows:
-        _heads([(axes, panel) for axes, panel in drawn if panel.title], scores)
+        _heads([(axes, panel) for axes, panel in drawn if panel.title], scores, whole.dpi / 72)
 
 
-def _heads(drawn: Row, scores: Scores) -> None:
-    point = drawn[0][0].get_figure(root=True).dpi / 72
+def _heads(drawn: Row, scores: Scores, point: float) -> None:
     starts = [0.01 * WIDTH * 72 if panel.flush else axes.bbox.x0 / point for axes, panel in drawn]
     rooms = [end - start - 9 for start, end in zip(starts, [*starts[1:], WIDTH * 72], strict=True)]
     titles = [_wrapped(panel.title, room, 5.9) for (_, panel), room in zip(drawn, rooms, strict=True)]
@@ -92,7 +91,8 @@ def _heads(drawn: Row, scores: Scores) -> None:
     tallest = max(map(len, titles))
     for (axes, panel), title, lines in zip(drawn, titles, said, strict=True):
         top = above + TITLE * (tallest - len(title))
-        across: Any = axes.get_figure(root=False).transSubfigure if panel.flush else axes.transAxes
+        part: Any = axes.get_figure(root=False)
+        across: Any = part.transSubfigure if panel.flush else axes.transAxes
         left = 0.01 if panel.flush else 0.0
         question = axes.set_title("\n".join(title), pad=above + 5 + TITLE * tallest, va="top", x=left)
         question.set_transform(blended_transform_factory(across, question.get_transform()))
@@ -144,7 +144,7 @@ def pooled(scores: Scores, metric: str, arm: str, cases: Sequence[str], statisti
 
 def marks(
     axes: Axes, found: Sequence[tuple[float, Found]], look: Look, label: str = "", *, line: str = "-",
-    hollow: bool = False, power: bool = False,
+    power: bool = False,
 ) -> None:  # fmt: skip
     """Estimates with their intervals along an axis, joined unless `line` is empty; logarithms are raised by `power`."""
     points = [(x, *e) for x, e in found if e is not None]
@@ -153,10 +153,9 @@ def marks(
     x, middle, low, high = np.array(points).T
     if power:
         middle, low, high = 10**middle, 10**low, 10**high
-    face = {"markerfacecolor": "white"} if hollow else {}
     axes.vlines(x, low, high, color=look.colour, linewidth=1.5)
     axes.plot(x, middle, look.marker, linestyle=line or "none", color=look.colour, markersize=5, linewidth=1,
-              label=label, **face)  # fmt: skip
+              label=label)  # fmt: skip
 
 
 def apart(index: int, count: int, width: float) -> float:
@@ -165,7 +164,7 @@ def apart(index: int, count: int, width: float) -> float:
 
 
 def dashes(draw: Callable[..., Any], value: float, text: str = "") -> None:
-    """The line `draw` makes, `axes.axhline` or `axes.axvline`; a text is written at its end."""
+    """The line `draw` makes, `axes.axhline` or `axes.axvline`; a text stands at the right end of a level one."""
     line = draw(value, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1.5)
     if text:
         line.axes.annotate(text, (1, value), (0, 2), xycoords=line.axes.get_yaxis_transform(), ha="right",
