@@ -141,13 +141,15 @@ def _pictures(part: Any, scores: Scores, case: str) -> None:
             found = scores.curves(f"feature {i}", kind, case)
             axes.set_axis_off()
             if found:
-                picture = _draw(axes, np.asarray(next(iter(found.values()))[1]))
-    bar = part.colorbar(picture, ax=grid, location="bottom", shrink=0.4, aspect=40, pad=0.02, ticks=(-1, 0, 1))
+                _draw(axes, np.asarray(next(iter(found.values()))[1]))
+    bar = part.colorbar(
+        grid[0, 0].images[0], ax=grid, location="bottom", shrink=0.4, aspect=40, pad=0.02, ticks=(-1, 0, 1)
+    )
     bar.set_label("a direction in a state, share of its largest value (grey: walls; framed: the goal)", fontsize=8.5)
     bar.outline.set_visible(False)
 
 
-def _draw(axes: "Axes", values: np.ndarray) -> Any:
+def _draw(axes: "Axes", values: np.ndarray) -> None:
     """One direction, its largest number positive, on the map without its outer wall."""
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
@@ -159,7 +161,6 @@ def _draw(axes: "Axes", values: np.ndarray) -> Any:
     image = np.full((len(world.drawing), len(world.drawing[0])), np.nan)
     image[tuple(cells.T)] = values / values[np.abs(values).argmax()]
     colours = colormaps["RdBu_r"].with_extremes(bad="#9aa3ab")
-    drawn = axes.imshow(image[1:-1, 1:-1], cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
+    axes.imshow(image[1:-1, 1:-1], cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
     for row, column in cells[np.asarray(world.terminal)]:
         axes.add_patch(Rectangle((column - 1.5, row - 1.5), 1, 1, fill=False, color=figures.INK, linewidth=1))
-    return drawn
