@@ -235,7 +235,7 @@ ITEM = Item(
         "After the first results, in which 24,000 one-step updates taught no arm its task and quantiles on a shared "
         "network were not better than DQN, that they are became a premise of the newsletter's three claims, and every "
         "arm got double targets of five steps; CartPole got 60,000 steps, in which one trial of DQN on seed 1000 "
-        "solved it, and Acrobot 40,000.",
+        "solved it, and Acrobot 32,000.",
         "At size quick the arms of the newsletter's question have 20 seeds, the others on networks 10. IQN compares 8 "
         "levels with 8, as QR-DQN has 8 quantiles; its rank is not judged: its last features depend on the level.",
         "Every arm has the same stream of keys, exploration, optimiser and initial features; at full size every arm "

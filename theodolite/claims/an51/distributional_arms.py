@@ -95,7 +95,7 @@ class Budget(NamedTuple):
 
 BUDGETS: dict[Size, Budget] = {
     "smoke": Budget(2, 1, {"CartPole": 1_600}, 1, 1_600, (("CartPole", 1),), 200, 1),
-    "quick": Budget(20, 10, {"CartPole": 60_000, "Acrobot": 40_000}, 10, 24_000,
+    "quick": Budget(20, 10, {"CartPole": 60_000, "Acrobot": 32_000}, 10, 24_000,
                     (("CartPole", 1), ("CartPole", 2), ("CartPole", 3), ("Acrobot", 1), ("Acrobot", 2)), 20_000, 5),
     "full": Budget(30, 30, dict.fromkeys(DEEP, 100_000), 30, 100_000,
                    (("CartPole", 1), ("CartPole", 2), ("CartPole", 3), ("CartPole", 4), ("Acrobot", 1), ("Acrobot", 2)),
