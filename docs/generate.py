@@ -1,4 +1,4 @@
-"""Write what is generated: a page per method, the README's table of systems, and the picture of the README.
+"""Write what is generated: a page per method, the README's table of systems, pictures, and a page of one experiment.
 
     python docs/generate.py            writes
     python docs/generate.py --check    writes nothing; exit code 1 and the names of files that are out of date
@@ -17,13 +17,19 @@ from typing import Any
 
 from theodolite.claims import registry
 from theodolite.commands import list as listing
+from theodolite.core import scores as score_files
 from theodolite.core.claim import SIZES
 from theodolite.core.fields import field_docs
+from theodolite.core.files import write_text
 from theodolite.core.results import read_json
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-PICTURE, PICTURED = DOCS / "images" / "imitation.svg", "an17/gail few-demonstrations"
+IMITATION, NETWORKS = (DOCS / "images" / f"{name}.svg" for name in ("imitation", "quantile_networks"))
+PICTURES = {IMITATION: "an17/gail", NETWORKS: "an51/distributional"}
+"""Pictures, and the items whose newest scores they show."""
+PICTURED = "few-demonstrations"
+"""The claim of the first one."""
 NOTICE = "<!-- Written by docs/generate.py; edit the module or docs/methods.toml instead. -->"
 Page = dict[str, Any]
 
@@ -159,49 +165,66 @@ def readme() -> str:
 def texts() -> dict[Path, str]:
     """Every generated text by its file."""
     made = {DOCS / "methods" / f"{name}.md": method_page(page) for name, page in pages().items()}
-    return {ROOT / "README.md": readme(), **made}
+    return {ROOT / "README.md": readme(), DOCS / "quantile_networks.md": networks(), **made}
 
 
-def picture_source() -> tuple[Path, str, Any]:
-    """The scores that the README's picture shows, their digest, and its claim."""
-    path, _, claim_id = PICTURED.partition(" ")
-    size, _ = newest(path)
-    folder = listing.RESULTS / path / size
-    claim = next(c for c in registry.load(path).claims if c.id == claim_id)
-    return folder / "scores.jsonl.gz", read_json(folder / "verdict.json")["scores_sha256"], claim
+def networks() -> str:
+    """The page of the newsletter's experiment with its block of findings renewed."""
+    from theodolite.claims.an51 import distributional_networks
+
+    text = (DOCS / "quantile_networks.md").read_text(encoding="utf-8")
+    folder, verdict = source(NETWORKS)
+    found = distributional_networks.page(verdict, score_files.read(folder / "scores.jsonl.gz"))
+    block = f"<!-- found -->\n{found}\n<!-- /found -->"
+    return re.sub(r"<!-- found -->.*?<!-- /found -->", lambda _: block, text, flags=re.S)
 
 
-def picture_is_current() -> bool:
-    """Whether the picture was drawn from today's scores; its bytes depend on fonts, so its note is compared."""
-    return PICTURE.exists() and picture_source()[1] in PICTURE.read_text(encoding="utf-8")
+def source(picture: Path) -> tuple[Path, dict[str, Any]]:
+    """The folder of the results that a picture shows, and their verdict."""
+    folder = listing.RESULTS / PICTURES[picture] / newest(PICTURES[picture])[0]
+    return folder, read_json(folder / "verdict.json")
 
 
-def draw() -> None:
-    """Draw the picture, with the digest of its scores in its metadata."""
-    from theodolite.core import figures, scores
-    from theodolite.core.files import write_text
+def mark(picture: Path) -> str:
+    """What a picture was drawn from: the digest of its scores, and the verdicts that it says."""
+    verdict = source(picture)[1]
+    said = "" if picture == IMITATION else " ".join(["", *(claim["verdict"] for claim in verdict["claims"])])
+    return f"scores {verdict['scores_sha256']}{said} "
 
-    file, digest, claim = picture_source()
-    figure = figures.of_claims([claim], scores.read(file).judged(read_json(file.parent / "verdict.json")))
-    figures.save(figure, PICTURE.with_suffix(""))
-    PICTURE.with_suffix(".png").unlink()  # one file is enough for a page
-    drawn = PICTURE.read_text(encoding="utf-8")
-    write_text(PICTURE, drawn.replace("<defs>", f"<!-- scores {digest} -->\n <defs>", 1))
+
+def old_pictures() -> list[Path]:
+    """Pictures of other scores than today's; their bytes depend on fonts, so their marks are compared."""
+    return [p for p in PICTURES if not p.exists() or mark(p) not in p.read_text(encoding="utf-8")]
+
+
+def draw(picture: Path) -> None:
+    """Draw a picture, with its mark in its metadata."""
+    from theodolite.claims.an51 import distributional_networks
+    from theodolite.core import figures
+
+    folder, verdict = source(picture)
+    scores = score_files.read(folder / "scores.jsonl.gz").judged(verdict)
+    claim = next(c for c in registry.load(PICTURES[IMITATION]).claims if c.id == PICTURED)
+    figure = figures.of_claims([claim], scores) if picture == IMITATION else distributional_networks.figure(scores)
+    figures.save(figure, picture.with_suffix(""))
+    picture.with_suffix(".png").unlink()  # one file is enough for a page
+    drawn = picture.read_text(encoding="utf-8")
+    write_text(picture, drawn.replace("<defs>", f"<!-- {mark(picture)}-->\n <defs>", 1))
 
 
 def main(argv: list[str]) -> int:
     """Write, or say what is out of date."""
     stale = [path for path, text in texts().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    redraw = not picture_is_current()
-    names = [str(path.relative_to(ROOT)) for path in (*stale, *([PICTURE] if redraw else []))]
+    old = old_pictures()
+    names = [str(path.relative_to(ROOT)) for path in (*stale, *old)]
     if argv == ["--check"]:
         print("\n".join(names) or "all generated files are current")
         return 1 if names else 0
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(texts()[path], encoding="utf-8")
-    if redraw:
-        draw()
+    for picture in old:
+        draw(picture)
     print("\n".join(f"wrote {name}" for name in names) or "nothing has changed")
     return 0
 

@@ -10,11 +10,13 @@ from theodolite.claims.an51 import (
     distributional_arms,
     distributional_exact,
     distributional_heads,
+    distributional_networks,
     distributional_rooms,
 )
-from theodolite.control import heads
+from theodolite.control import dqn, heads, iqn
 from theodolite.control.heads import Target
 from theodolite.core.claim import row
+from theodolite.core.judge import judge
 from theodolite.core.scores import Scores
 
 
@@ -69,7 +71,7 @@ def test_every_size_has_its_jobs_and_the_arms_of_the_claims_are_run():
         run = {(job.arm, job.case): len(job.seeds) for job in distributional.ITEM.jobs(size, None)}
         for claim in distributional.CLAIMS[1:]:
             assert {(arm, case) for case in set(claim.cases) - left for arm in claim.arms} <= set(run)
-        assert run["separate", "CartPole"] >= 20
+        assert all(run[arm, task] >= 20 for arm in distributional_arms.QUESTION for task in distributional_arms.DEEP)
 
 
 def test_the_features_of_every_kind_have_a_number_for_every_cell_and_a_picture():
@@ -82,6 +84,43 @@ def test_the_features_of_every_kind_have_a_number_for_every_cell_and_a_picture()
 def test_separate_networks_are_as_many_as_quantiles():
     shared = distributional_arms.arm_of("separate", "CartPole", distributional_arms.copies("CartPole"), False)
     assert shared[0].trunks == shared[0].atoms == 8
+
+
+def test_iqn_differs_from_the_base_in_what_it_predicts_alone():
+    base = distributional_arms.BASE
+    config, head = distributional_heads.arms(base, 4, 2)["IQN"]
+    assert isinstance(config, iqn.Config) and head is None
+    shared = set(vars(config)) & set(vars(base))
+    assert len(shared) > 15 and all(getattr(config, name) == getattr(base, name) for name in shared)
+    assert set(vars(config)) - shared == {"levels", "target_levels", "policy_levels", "cosines", "worst"}
+    assert config.levels == config.target_levels == distributional_heads.COUNT
+
+
+def test_the_features_of_both_kinds_of_networks_have_a_rank():
+    envs = distributional_arms.copies("CartPole")
+    for name, kind in (("IQN", iqn.State), ("separate", dqn.State)):
+        arm = distributional_arms.arm_of(name, "CartPole", envs, False)
+        agent = distributional_heads.make(arm)(arm[0])
+        state = agent.init(jax.random.key(0), envs.space)
+        assert isinstance(state, kind)
+        assert np.isfinite(distributional_arms.feature_rank(state))
+
+
+def test_the_experiment_s_page_says_the_premise_and_every_arm_s_area():
+    rng, arms, tasks = np.random.default_rng(0), distributional_arms.STUDY, distributional_arms.DEEP
+    level = {"QR-DQN": 0.1, "DQN": 0.5}
+    curve = ([1.0, 2.0], [float("nan"), 40.0])
+    rows = [row(arm, task, seed, {"return": curve}, area=level.get(arm, 0.4) + 0.01 * rng.normal(), excess=0.5)
+            for arm in arms for task in tasks for seed in range(4)]  # fmt: skip
+    scores = Scores(tuple(rows))
+    verdict = judge(distributional.ITEM, scores, "quick")
+    text = distributional_networks.page(verdict, scores)
+    assert text.count("**undecided**") == 3 and text.count("premise not met on CartPole") == 3
+    assert "4 seeds of 2 steps" in text
+    assert all(f"| {arm} | " in text for arm in distributional_arms.QUESTION) and "| C51 |" not in text
+    drawn = distributional_networks.figure(scores.judged(verdict))
+    assert "is refuted on CartPole and refuted on Acrobot" in drawn.get_suptitle()
+    assert len(drawn.axes) == 4 and all(axes.lines for axes in drawn.axes)
 
 
 def test_the_figure_shows_every_kind_of_features_where_there_are_pictures():

@@ -25,6 +25,8 @@ STATISTIC_WORDS: dict[str, str] = {
 Row = dict[str, Any]
 Number = float | int
 PaperValues = Mapping[tuple[str, str], Number | str]
+ALL_RUNS = "all runs"
+"""An arm that no job makes: in every case the runs of all other arms of its claim."""
 
 
 class Paper(NamedTuple):
@@ -60,6 +62,8 @@ class Expectation:
     """Stands for one expectation per matching case."""
     lower_wins: bool = False
     """Direction of the probability of improvement."""
+    premise: bool = False
+    """What the claim presupposes: while it is not supported, nothing is decided by the others."""
 
     def on(self, case: str) -> "Expectation":
         """The same expectation for one case alone."""
@@ -99,6 +103,11 @@ def close(arm: str, to: Number | str, tolerance: Number, **options: Any) -> Expe
     return Expectation(f"{arm} is {to:g} ± {tolerance:g}", arm, low=to - tolerance, high=to + tolerance, **options)
 
 
+def premise(expectation: Expectation) -> Expectation:
+    """The expectation as what a claim presupposes."""
+    return replace(expectation, says=f"premise: {expectation.says}", premise=True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """One sentence that scores can support or refute."""
@@ -128,7 +137,7 @@ class Claim:
     def __post_init__(self) -> None:
         named = {e.arm for e in self.expect} | {e.than for e in self.expect if e.than}
         strangers = sorted(named - set(self.arms)) + sorted({a for a, _ in self.paper_values} - set(self.arms))
-        if strangers or not self.expect:
+        if strangers or all(e.premise for e in self.expect):
             raise ValueError(
                 f"claim {self.id}: " + (f"{strangers} are no arms of it" if strangers else "no expectation")
             )

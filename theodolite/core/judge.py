@@ -1,6 +1,7 @@
 """From scores to verdicts: a pure function of the score rows, so that nobody types a badge.
 
 A claim whose expectations are all supported is supported, all refuted: refuted, some of each: partly, else undecided.
+It is undecided as well while a premise of it is not supported; a premise that is met counts no further.
 Several expectations of one claim share an error rate of 5% (Holm). Smoke runs are never judged. The draws of the
 bootstrap of an expectation are seeded from the claim's id: the same scores give the same bytes.
 """
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from theodolite.core import stats
-from theodolite.core.claim import STATISTIC_WORDS, Claim, Expectation, Item, Number, Size
+from theodolite.core.claim import ALL_RUNS, STATISTIC_WORDS, Claim, Expectation, Item, Number, Size
 from theodolite.core.scores import Scores, natural, plain
 
 BADGES = {
@@ -57,7 +58,8 @@ def judge_claim(claim: Claim, scores: Scores, size: Size) -> Json:
     verdict, reason = _verdict(expect, size) if cells else ("not run", f"no scores at size {size}")
     return plain({
         "id": claim.id, "text": claim.text, "source": claim.source, "where": claim.where, "scope": claim.scope,
-        "size": size, "seeds": sorted({seed for cell in cells.values() for seed in cell}), "cases": cases,
+        "size": size,
+        "seeds": sorted({seed for (arm, _), cell in cells.items() if arm != ALL_RUNS for seed in cell}), "cases": cases,
         "metric": claim.metric, "unit": claim.unit, "level": claim.level, "higher_is_better": claim.higher_is_better,
         "statistic": claim.statistic, "exact": claim.exact,
         "arms": {arm: _arm(claim, cells, arm) for arm in claim.arms if any(a == arm for a, _ in cells)},
@@ -75,6 +77,10 @@ def estimate(claim: Claim, scores: Scores, arm: str, case: str) -> tuple[float, 
 def _cells(claim: Claim, scores: Scores) -> Cells:
     cases = scores.cases(claim.metric, claim.arms) if claim.cases is None else list(claim.cases)
     cells = {(arm, case): scores.by_seed(claim.metric, arm, case) for arm in claim.arms for case in cases}
+    if ALL_RUNS in claim.arms:
+        for case in cases:
+            runs = [value for (_, c), cell in cells.items() if c == case for value in cell.values()]
+            cells[ALL_RUNS, case] = dict(enumerate(runs))
     return {key: cell for key, cell in cells.items() if cell}
 
 
@@ -191,7 +197,7 @@ def _outcome(claim: Claim, question: Question, level: float) -> Json:
         "estimate": None, "low": None, "high": None, "confidence": None, "margin": [e.low, e.high],
         "outcome": "undecided", "probability": question.probability, "seeds_to_decide": None,
         "reason": question.obstacle,
-    }  # fmt: skip
+    } | ({"premise": True} if e.premise else {})  # fmt: skip
     if question.bootstrap is None:
         return answer
     interval = question.bootstrap.interval(1 - level)
@@ -224,6 +230,11 @@ def sentence(expectation: Expectation, statistic: str) -> str:
 def _verdict(expect: list[Json], size: Size) -> tuple[str, str]:
     if size == "smoke":
         return "not judged", "a smoke run shows that the code works, not what it finds"
+    unmet = [answer for answer in expect if "premise" in answer and answer["outcome"] != "supported"]
+    if unmet:
+        what = "; ".join(f"{', '.join(a['cases'])}: {a['says'].partition(': ')[2]} is {a['outcome']}" for a in unmet)
+        return "undecided", f"premise not met on {what}"
+    expect = [answer for answer in expect if "premise" not in answer]
     outcomes = {answer["outcome"] for answer in expect}
     if {"supported", "refuted"} <= outcomes:
         return "partly", ""

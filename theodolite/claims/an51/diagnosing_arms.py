@@ -114,12 +114,13 @@ def ran(o: Oracle, c: fqi.Config, seeds: tuple[int, ...], **how: Any) -> dict[st
 def rows_of(arm: str, case: str, seeds: tuple[int, ...], seen: dict[str, np.ndarray], **more: Any) -> list[Row]:
     """One row per seed: what all experiments look at. Losses are logarithms, since they span decades."""
     tail = {name: late(x) for name, x in seen.items()}
-    logs = {name: np.log10(np.maximum(tail[name], 1e-12)) for name in ("loss", "validation")}
+    logs = {name: np.log10(np.maximum(tail[name], 1e-12)) for name in ("loss", "validation", "same_validation")}
     return [
         row(arm, case, seed, late_return=tail["return"][i], error=tail["error"][i], entropy=tail["entropy"][i],
             shift=tail["shift"][i], diverged=seen["diverged"][i, -1], log_loss=logs["loss"][i],
             log_validation=logs["validation"][i], gap=logs["validation"][i] - logs["loss"][i],
-            fit_steps=tail["steps"][i], overestimate=tail["overestimate"][i],
+            same_gap=logs["same_validation"][i] - logs["loss"][i], fit_steps=tail["steps"][i],
+            overestimate=tail["overestimate"][i],
             **{name: values[i] for name, values in more.items()})
         for i, seed in enumerate(seeds)
     ]  # fmt: skip

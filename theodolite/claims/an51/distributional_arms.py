@@ -1,6 +1,6 @@
 """The runs behind the claims of distributional: every arm on every task, from the same keys, as curves and returns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from theodolite.claims.an51 import distributional_exact as exact
 from theodolite.claims.an51.distributional_heads import Arm, arms, make
-from theodolite.control import diagnosis, dqn
+from theodolite.control import diagnosis, dqn, iqn
 from theodolite.core import replay
 from theodolite.core.agent import Agent
 from theodolite.core.claim import Job, Row, Size, row
@@ -24,12 +24,17 @@ from theodolite.envs import registry
 REWARD = 0.1
 """Rewards as learners see them: the squared error then is not all of the loss, nor the linear part of the Huber one."""
 BASE = dqn.Config(
-    train_every=4, learning_starts=500, replay=20_000, batch_size=64, learning_rate=5e-4, discount=0.99,
-    target_every=100, epsilon_steps=8_000, hidden=(64, 64), atoms=51, support=(-10.0, 10.0), double=False, n_step=1,
+    train_every=8, learning_starts=1_000, replay=100_000, batch_size=64, learning_rate=5e-4, discount=0.99,
+    target_every=100, epsilon_steps=15_000, hidden=(64, 64), atoms=51, support=(-10.0, 10.0), double=True, n_step=5,
     max_gradient_norm=10.0,
 )  # fmt: skip
+"""Double targets of five steps, as DQN has them by default: with them DQN solves CartPole within the quick budget."""
+LINEAR = replace(
+    BASE, hidden=(), learning_rate=2e-3, train_every=4, learning_starts=500, replay=20_000, epsilon_steps=8_000
+)
+"""For Fourier features, of which a replay holds hundreds per state."""
 GAMES = replace(
-    BASE, batch_size=32, replay=100_000, learning_starts=5_000, learning_rate=2.5e-4, target_every=250,
+    BASE, train_every=4, batch_size=32, learning_starts=5_000, learning_rate=2.5e-4, target_every=250,
     epsilon_steps=100_000, hidden=(128,),
 )  # fmt: skip
 """For MinAtar: 16 channels of 3 x 3 and a dense layer of 128."""
@@ -58,8 +63,10 @@ TASKS = {
 """A fixed score of 1 is a solved task; for the games, what gymnax publishes for PPO."""
 DEEP = ("CartPole", "Acrobot")
 PLAIN = ("DQN", "C51", "QR-DQN")
-STUDY = (*PLAIN, "separate", "separate, small", "two trunks", "ensemble", "ensemble, small", "auxiliary", "blocked",
-         "histogram", "horizons", "hyperbolic")  # fmt: skip
+QUESTION = ("DQN", "QR-DQN", "separate", "separate, small", "two trunks", "ensemble", "ensemble, small", "auxiliary",
+            "blocked")  # fmt: skip
+"""The arms of the newsletter's question; the others of the study have fewer seeds at size quick."""
+STUDY = ("DQN", "C51", *QUESTION[1:], "histogram", "horizons", "hyperbolic", "IQN")
 IN_GAMES = ("DQN", "QR-DQN", "separate", "separate, small", "ensemble", "auxiliary", "blocked", "horizons")
 
 
@@ -67,13 +74,17 @@ class Budget(NamedTuple):
     """What a size buys."""
 
     seeds: int
-    steps: int
+    """Of the arms of the question."""
+    other_seeds: int
+    """Of the other arms on networks."""
+    steps: Mapping[str, int]
+    """Environment steps by task."""
     control_seeds: int
     """Of the study with Fourier features."""
+    control_steps: int
     orders: tuple[tuple[str, int], ...]
     exact_steps: int
     exact_seeds: int
-    tasks: tuple[str, ...] = DEEP
     games: tuple[str, ...] = ()
     game_steps: int = 0
     game_seeds: int = 0
@@ -83,11 +94,12 @@ class Budget(NamedTuple):
 
 
 BUDGETS: dict[Size, Budget] = {
-    "smoke": Budget(2, 1_600, 1, (("CartPole", 1),), 200, 1, ("CartPole",)),
-    "quick": Budget(20, 24_000, 10, (("CartPole", 1), ("CartPole", 2), ("CartPole", 3), ("Acrobot", 1), ("Acrobot", 2)),
-                    20_000, 5),
-    "full": Budget(30, 100_000, 30, (("CartPole", 1), ("CartPole", 2), ("CartPole", 3), ("CartPole", 4),
-                                     ("Acrobot", 1), ("Acrobot", 2)), 20_000, 20,
+    "smoke": Budget(2, 1, {"CartPole": 1_600}, 1, 1_600, (("CartPole", 1),), 200, 1),
+    "quick": Budget(20, 10, {"CartPole": 60_000, "Acrobot": 32_000}, 10, 24_000,
+                    (("CartPole", 1), ("CartPole", 2), ("CartPole", 3), ("Acrobot", 1), ("Acrobot", 2)), 20_000, 5),
+    "full": Budget(30, 30, dict.fromkeys(DEEP, 100_000), 30, 100_000,
+                   (("CartPole", 1), ("CartPole", 2), ("CartPole", 3), ("CartPole", 4), ("Acrobot", 1), ("Acrobot", 2)),
+                   20_000, 20,
                    games=("Breakout", "Asterix", "SpaceInvaders"), game_steps=1_000_000, game_seeds=5,
                    rates=(0.3, 1.0, 3.0), trials=4),
 }  # fmt: skip
@@ -135,12 +147,13 @@ class Learnt(NamedTuple):
     rank: np.ndarray
 
 
-def feature_rank(state: dqn.State) -> Array:
+def feature_rank(state: dqn.State | iqn.State) -> Array:
     """Effective rank of the features on states from replay, the mean over trunks; inputs where no layer makes any."""
-    rows = state.replay.rows.obs
+    rows, net = state.replay.rows.obs, state.learner.net
     where = jnp.arange(PROBED) * (replay.held(state.replay) // PROBED)
-    obs, torso = replay.taken(rows, where), state.learner.net.torso
-    trunks = [torso] if state.learner.net.advantage.bias.ndim == 1 else list(_unstacked(torso))
+    obs = replay.taken(rows, where)
+    several = isinstance(net, dqn.Network) and net.advantage.bias.ndim > 1
+    trunks = list(_unstacked(net.torso)) if several else [net.torso]
     return jnp.stack([diagnosis.effective_rank(t(obs)) for t in trunks]).mean()
 
 
@@ -188,7 +201,7 @@ def chosen(name: str, task: str, arm: Arm, envs: JaxEnvs, steps: int, budget: Bu
 
 def arm_of(name: str, task: str, envs: JaxEnvs, linear: bool) -> Arm:
     """An arm on a task by name."""
-    base = replace(BASE, hidden=(), learning_rate=2e-3) if linear else GAMES if len(envs.space.obs.shape) == 3 else BASE
+    base = LINEAR if linear else GAMES if len(envs.space.obs.shape) == 3 else BASE
     kind = envs.space.action
     assert isinstance(kind, Discrete)
     shape = envs.space.obs.shape
@@ -212,7 +225,9 @@ def study(name: str, task: str, case: str, order: int, steps: int, seeds: tuple[
 def jobs(size: Size, seeds: int | None) -> list[Job]:
     """The exact part, the study with Fourier features, and the arms on networks."""
     b = BUDGETS[size]
-    who, few, several = (tuple(range(seeds or n)) for n in (b.seeds, b.control_seeds, max(b.game_seeds, 1)))
+    who, others, few, several = (
+        tuple(range(seeds or n)) for n in (b.seeds, b.other_seeds, b.control_seeds, max(b.game_seeds, 1))
+    )
     found = [
         Job("exact", case, tuple(range(seeds or b.exact_seeds)),
             partial(exact.rows, case, tuple(range(seeds or b.exact_seeds)), b.exact_steps), cost=5)
@@ -220,12 +235,14 @@ def jobs(size: Size, seeds: int | None) -> list[Job]:
     ]  # fmt: skip
     for task, order in b.orders:
         case = f"{task}, Fourier/{order}"
-        found += [Job(name, case, few, partial(study, name, task, case, order, b.steps, few, b), cost=10)
+        size_of = len(exact.fourier(order, TASKS[task].bounds)) / 10
+        found += [Job(name, case, few, partial(study, name, task, case, order, b.control_steps, few, b), cost=size_of)
                   for name in (PLAIN if size != "smoke" else ("C51",))]  # fmt: skip
-    for task in b.tasks:
-        for name in STUDY if size != "smoke" else ("DQN", "separate"):
-            cost = 60 if name.startswith(("separate", "ensemble")) else 20
-            found.append(Job(name, task, who, partial(study, name, task, task, 0, b.steps, who, b), cost=cost))
+    for task, steps in b.steps.items():
+        for name in STUDY if size != "smoke" else ("DQN", "separate", "IQN"):
+            mine = who if name in QUESTION else others
+            cost = 60 if name.startswith(("separate", "ensemble", "IQN")) else 20
+            found.append(Job(name, task, mine, partial(study, name, task, task, 0, steps, mine, b), cost=cost))
     for task in b.games:
         for name in IN_GAMES:
             run = partial(study, name, task, task, 0, b.game_steps, several, b._replace(rates=(1.0,)))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from theodolite.claims.an51.distributional_arms import DEEP
+from theodolite.claims.an51.distributional_arms import DEEP, STUDY
 from theodolite.claims.an51.distributional_rooms import KINDS, case_of, house
 from theodolite.core.claim import Claim
 from theodolite.core.scores import Scores
@@ -23,6 +23,7 @@ MEANINGS = {
     "ensemble, small": ("together as large as one", 3), "auxiliary": ("quantiles shape, the mean acts", 4),
     "blocked": ("quantiles act, the median shapes", 4), "histogram": ("the mean as a class", 4),
     "horizons": ("10 discounts, the longest acts", 5), "hyperbolic": ("10 discounts, all act", 5),
+    "IQN": ("quantiles at drawn levels", 1),
 }  # fmt: skip
 """What an arm learns, and the group of arms that it is coloured as."""
 TARGETS = {
@@ -62,25 +63,26 @@ def _arms() -> list[Any]:
 
     says = {
         "deep-better": "with a network, learning a distribution (C51, QR-DQN) is better than learning the mean (DQN)",
-        "separate-networks": "a network per quantile is about as good as DQN; quantiles on a shared one are better",
-        "not-the-distribution": "separate quantiles do no better than an ensemble of as many means",
-        "features": "quantiles that only shape the features keep the gain; those that only act lose it",
+        "separate-networks": "if quantiles on one network beat DQN: on a network each they lose that gain",
+        "not-the-distribution": "if so: separate quantiles do no better than an ensemble of as many means",
+        "features": "if so: quantiles that only shape the features keep the gain, those that only act lose it",
+        "implicit": "quantiles at drawn levels (IQN) are no worse than at fixed ones",
         "horizons": "ten discounts at once are no worse than one",
     }
     first, *others = DEEP
     title = "What is it, in learning a distribution, that helps a network?"
     return [
-        Panel(title, partial(_areas, task=first), says, flush=True),
-        *(Panel("", partial(_areas, task=task)) for task in others),
+        Panel(title, partial(areas, task=first), says, flush=True),
+        *(Panel("", partial(areas, task=task)) for task in others),
     ]
 
 
-def _areas(axes: "Axes", scores: Scores, task: str) -> None:
+def areas(axes: "Axes", scores: Scores, task: str, arms: tuple[str, ...] = STUDY) -> None:
     """Mean score while learning of every arm on one task; a dashed line goes down from DQN."""
     from theodolite.claims.an51.distributional import CLAIMS
     from theodolite.core import figures, judge, panels
 
-    claim = replace(_by_id(CLAIMS, "separate-networks"), arms=_by_id(CLAIMS, "values-stay-possible").arms)
+    claim = replace(by_id(CLAIMS, "separate-networks"), arms=arms)
     groups = {arm: MEANINGS[arm][1] for arm in claim.arms}
     look = {arm: figures.Look(figures.COLOURS[i], figures.MARKERS[i]) for arm, i in groups.items()}
     figures.rows_of_dots(axes, claim, scores, [task], look)
@@ -93,7 +95,8 @@ def _areas(axes: "Axes", scores: Scores, task: str) -> None:
     axes.set_xlabel(f"{task}: mean score while learning\n(0 poor, 1 solved; dashes: DQN)")
 
 
-def _by_id(claims: tuple[Claim, ...], id: str) -> Claim:
+def by_id(claims: tuple[Claim, ...], id: str) -> Claim:
+    """The claim of that name."""
     return next(claim for claim in claims if claim.id == id)
 
 
@@ -119,7 +122,7 @@ def _kinds(axes: "Axes", scores: Scores, case: str, id: str, unit: str) -> None:
     from theodolite.claims.an51.distributional import CLAIMS
     from theodolite.core import figures
 
-    claim = _by_id(CLAIMS, id)
+    claim = by_id(CLAIMS, id)
     figures.rows_of_dots(axes, claim, scores, [case])
     axes.set_yticks(range(len(claim.arms)), [f"{arm}: {TARGETS[arm]}" for arm in claim.arms], fontsize=8)
     axes.tick_params(labelleft=id == "adversarial-features")

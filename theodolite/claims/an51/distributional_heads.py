@@ -5,20 +5,20 @@ every quantile has a network of its own nothing is shared, and the gain should g
 and the mean alone acts, it should stay.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from theodolite.control import dqn, heads
+from theodolite.control import dqn, heads, iqn
 from theodolite.control.dqn import Config
 from theodolite.control.heads import Head, Target
 
 COUNT = 8
 """Quantiles, or members of an ensemble."""
-Arm = tuple[Config, Head | None]
+Arm = tuple[Config | iqn.Config, Head | None]
 """A configuration, and the head if the configuration does not name it."""
 
 
@@ -75,6 +75,12 @@ def _scaled(hidden: tuple[int, ...], percent: int) -> tuple[int, ...]:
     return tuple(max(1, round(h * percent / 100)) for h in hidden)
 
 
+def implicit(base: Config, levels: int) -> iqn.Config:
+    """IQN with everything that it shares with DQN as in the base."""
+    shared = {f.name: getattr(base, f.name) for f in fields(iqn.Config) if hasattr(base, f.name)}
+    return iqn.Config(**shared, levels=levels, target_levels=levels)
+
+
 def arms(base: Config, inputs: int, actions: int) -> dict[str, Arm]:
     """Every arm around one base: same stream, same exploration, same optimiser, same initial features."""
     quantiles = replace(base, head="quantile", atoms=COUNT)
@@ -84,6 +90,7 @@ def arms(base: Config, inputs: int, actions: int) -> dict[str, Arm]:
         "DQN": (base, None),
         "C51": (replace(base, head="categorical"), None),
         "QR-DQN": (quantiles, None),
+        "IQN": (implicit(base, COUNT), None),
         "separate": (replace(quantiles, trunks=COUNT), None),
         "separate, small": (replace(quantiles, trunks=COUNT, hidden=slim), None),
         "two trunks": (replace(quantiles, trunks=2), None),
@@ -99,4 +106,6 @@ def arms(base: Config, inputs: int, actions: int) -> dict[str, Arm]:
 
 def make(arm: Arm):
     """A maker of an arm's agent from its configuration alone, whose numbers are traced."""
+    if isinstance(arm[0], iqn.Config):
+        return iqn.agent
     return lambda c: dqn.agent(c, arm[1])
