@@ -233,7 +233,7 @@ def followed(
     total, weight = jax.vmap(lambda r, after: diagnosis.returns_to_go(r, discount, after))(
         jnp.asarray(reward), jnp.where(cut, best, 0)
     )
-    weight = weight * cut[:, None]
+    weight = jnp.where(cut[:, None], weight, 0)
     return tuple(jnp.concatenate([row[-n:] for row, n in zip(x, lengths, strict=True)]) for x in (total, weight))
 
 

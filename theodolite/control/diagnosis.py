@@ -182,7 +182,7 @@ def measure(x: Look) -> dict[str, Float[Array, ""]]:
     own = jnp.mean(1 - x.cut)
     flat = [r.obs.reshape(r.obs.shape[0], -1).astype(spread.dtype) for r in (x.buffer, x.played)]
     return {
-        "excess": jnp.max(jnp.abs(x.buffer.q)) / jnp.maximum(x.largest, 1e-6) * (x.largest > 0),
+        "excess": jnp.where(x.largest > 0, jnp.max(jnp.abs(x.buffer.q)) / jnp.maximum(x.largest, 1e-6), 0),
         "fit": fit / spread,
         "validation": validation / spread,
         "gap": validation / jnp.maximum(fit, 1e-9),
