@@ -1,6 +1,7 @@
 """The work behind `theodolite diagnose`: train a Q-learner or take a trained one, look inside, measure, conclude."""
 
 import json
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -32,6 +33,8 @@ COVERED = ("dqn", "c51", "qr_dqn", "iqn", "preq_dqn")
 """Methods that learn a Q function of choices from replay."""
 ROWS, KERNEL_ROWS = 1_024, 128
 """Transitions per measurement, and of the kernel."""
+HUGE = 1e30
+"""What stands for a measure that is infinite."""
 RECORDS = 20
 """Records of training between two looks: where it diverges between them, the newest state is looked at."""
 
@@ -75,34 +78,33 @@ def train(
             f"steps = {plan.steps}, looks = {looks}: the first look must come after learning_starts = "
             f"{config.learning_starts} steps. Take more steps or fewer looks."
         )
-    subject = subject_of(
-        setup.identity, setup.recipe.make(setup.traced), config, setup.recipe.space, episodes, plan.seed
-    )
+    x = subject_of(setup.identity, setup.recipe.make(setup.traced), config, setup.recipe.space, episodes, plan.seed)
+    log = runlog.RunLog(folder, setup.identity, setup.about)
     found: list[Json] = []
     held_out: list[Episode] = []
-    log = runlog.RunLog(folder, setup.identity, setup.about)
     stopped = False
-
-    def take(update: int, state: PyTree) -> None:
-        act = subject.agent.act
-        held_out.extend(subject.plays(lambda obs, key: act(state, obs, key)[0], update))
-        found.append({"steps": update * per, **look(subject, state, held_out)})
-        write_text(folder / FILE, dumps(conclude(subject, found, log.findings), indent=1) + "\n")
-        if show:
-            show(f"{found[-1]['steps']:>9,} steps   return {found[-1]['return']:.1f}")
-
     try:
         with log:
             found.extend(_earlier(folder, log.update * per))
             for chunk in training.logged(setup, log):
                 done = found[-1]["steps"] // per if found else 0
                 if any(done < mark <= chunk.update for mark in marks):
-                    take(chunk.update, jax.tree.map(lambda x: jnp.array(x[0]), chunk.carry.agent))
+                    state = jax.tree.map(lambda leaf: jnp.array(leaf[0]), chunk.carry.agent)
+                    found.append(_while_training(x, state, held_out))
+                    write_text(folder / FILE, dumps(conclude(x, found, log.findings), indent=1) + "\n")
+                    if show:
+                        show(f"{found[-1]['steps']:>9,} steps   return {found[-1]['return']:.1f}")
     except NotFinite:  # the log has noted it
         stopped = True
     if log.update * per > config.learning_starts and not (found and found[-1]["steps"] == log.update * per):
-        take(log.update, policies.Trained(folder).state(0))
-    return conclude(subject, found, log.findings, stopped=stopped)
+        found.append(_while_training(x, policies.Trained(folder).state(0), held_out))
+    return conclude(x, found, log.findings, stopped=stopped)
+
+
+def _while_training(x: Subject, state: PyTree, held_out: list[Episode]) -> Json:
+    """A look; episodes of the present behaviour join those that were held out before."""
+    held_out.extend(x.plays(lambda obs, key: x.agent.act(state, obs, key)[0], int(state.steps)))
+    return look(x, state, held_out)
 
 
 def records(steps: int, per_update: int, looks: int) -> int:
@@ -140,7 +142,7 @@ def finished(folder: Path, index: int, episodes: int, seed: int) -> Json:
             f"{folder} stands at {steps:,} steps: expected more than learning_starts = {config.learning_starts}, "
             "before which nothing is learned. Raise --steps and train on."
         )
-    return conclude(subject, [{"steps": steps, **look(subject, state, [])}], m.get("findings", []))
+    return conclude(subject, [look(subject, state, [])], m.get("findings", []))
 
 
 def subject_of(identity: Json, agent: Any, config: Any, space: Space, episodes: int, seed: int) -> Subject:
@@ -158,8 +160,8 @@ def not_covered(method: str) -> UserError:
     )
 
 
-def look(x: Subject, state: PyTree, held_out: list[Episode]) -> dict[str, float | None]:
-    """The measures of one moment and the greedy policy's return; None for a measure that there is not."""
+def look(x: Subject, state: PyTree, held_out: list[Episode]) -> Json:
+    """Steps so far, the greedy policy's return, and the measures; None for a measure that there is not."""
     played = x.plays(lambda obs, _: x.agent.mode(state, obs), 0)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(x.seed), int(state.steps)), 4)
     drawn = replay.sample(state.replay, keys[0], ROWS, steps=x.lens.n_step)
@@ -171,10 +173,10 @@ def look(x: Subject, state: PyTree, held_out: list[Episode]) -> dict[str, float 
     returns, cut = followed(played, x.lens.discount, partial(x.lens.q, x.lens.net(state)))
     fresh = jax.jit(lambda key: x.lens.net(x.agent.init(key, x.space)))(jax.random.key(x.seed))
     values = _measured(x.lens)(state, fresh, drawn, own, held, returns[own.index], cut[own.index], keys[3])
-    found: dict[str, float | None] = {"return": float(np.mean([e.reward.sum() for e in played]))}
+    found: Json = {"steps": int(state.steps), "return": float(np.mean([e.reward.sum() for e in played]))}
     for name, value in values.items():
-        capped = float(np.nan_to_num(value, nan=np.nan, posinf=np.finfo(np.float32).max))
-        found[name] = capped if np.isfinite(capped) else None
+        capped = min(float(value), HUGE)
+        found[name] = None if math.isnan(capped) else capped
     return found
 
 
@@ -234,7 +236,10 @@ def followed(
         jnp.asarray(reward), jnp.where(cut, best, 0)
     )
     weight = jnp.where(cut[:, None], weight, 0)
-    return tuple(jnp.concatenate([row[-n:] for row, n in zip(x, lengths, strict=True)]) for x in (total, weight))
+    whole, rest = (
+        jnp.concatenate([row[-n:] for row, n in zip(rows, lengths, strict=True)]) for rows in (total, weight)
+    )
+    return whole, rest
 
 
 def conclude(x: Subject, looks: list[Json], findings: list[str], *, stopped: bool = False) -> Json:

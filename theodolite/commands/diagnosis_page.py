@@ -70,7 +70,7 @@ def _panel(axes: "Axes", name: str, looks: list[Json], beyond: bool) -> None:
         axes.axhline(rule.bar, color=figures.FAINT, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
     axes.set_xlim(0, 1.06 * looks[-1]["steps"])
-    axes.xaxis.get_major_locator().set_params(nbins=4)
+    axes.locator_params(axis="x", nbins=4)
     axes.set_ylim(bottom=min(0, *axes.get_ylim()))
 
 
