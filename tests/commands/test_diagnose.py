@@ -68,7 +68,7 @@ def test_the_drift_is_that_of_the_next_move_of_the_target_network():
     s = dqn.State(s.learner, diagnosing.ring_of(rows), s.steps, jnp.float32(1))
     b, lens = replay.sample(s.replay, jax.random.key(1), 32), lenses.lens_of("dqn", c)
     now = s.learner
-    for i in range(2):  # the third step would move it
+    for i in range(3):  # the third step moves it
         drawn = replay.sample(s.replay, jax.random.split(jax.random.fold_in(jax.random.key(2), i))[0], 16)
         now = dqn.improve(c, dqn.head_of(c), now, drawn)[0]
     new, old = (np.asarray(lens.q(net, b.last_obs)) for net in (now.net, s.learner.target))

@@ -110,7 +110,7 @@ def test_divergence_comes_before_all_advice_and_advice_names_what_can_be_turned(
     blown = look(key, buffer=rows(key, 1e6), largest=1.0)
     first, *rest = dg.limits(measured(blown), TURNABLE)
     assert first.name == "diverged" and rest[0].name == "fit" and rest[0].times > 0
-    assert first.says.endswith("Try a larger --target-every, or --double.")
+    assert first.says.endswith("Try a larger --target-every or --double.")
     assert "--double" not in dg.limits(measured(blown), {"target_every"})[0].says
     assert dg.said(dg.RULES["excess"], set()) == dg.RULES["excess"].says
 

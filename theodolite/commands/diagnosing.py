@@ -81,7 +81,7 @@ def train(
     x = subject_of(setup.identity, setup.recipe.make(setup.traced), config, setup.recipe.space, episodes, plan.seed)
     log = runlog.RunLog(folder, setup.identity, setup.about)
     found: list[Json] = []
-    held_out: list[Episode] = []
+    held_out: list[replay.Sample] = []
     stopped = False
     try:
         with log:
@@ -101,9 +101,12 @@ def train(
     return conclude(x, found, log.findings, stopped=stopped)
 
 
-def _while_training(x: Subject, state: PyTree, held_out: list[Episode]) -> Json:
-    """A look; episodes of the present behaviour join those that were held out before."""
-    held_out.extend(x.plays(lambda obs, key: x.agent.act(state, obs, key)[0], int(state.steps)))
+def _while_training(x: Subject, state: PyTree, held_out: list[replay.Sample]) -> Json:
+    """A look; as many rows of the present behaviour as at every look join those that were held out before."""
+    steps = int(state.steps)
+    episodes = x.plays(lambda obs, key: x.agent.act(state, obs, key)[0], steps)
+    key = jax.random.fold_in(jax.random.key(x.seed), steps)
+    held_out.append(replay.sample(ring_of(episodes), key, ROWS, steps=x.lens.n_step))
     return look(x, state, held_out)
 
 
@@ -160,16 +163,13 @@ def not_covered(method: str) -> UserError:
     )
 
 
-def look(x: Subject, state: PyTree, held_out: list[Episode]) -> Json:
+def look(x: Subject, state: PyTree, held_out: list[replay.Sample]) -> Json:
     """Steps so far, the greedy policy's return, and the measures; None for a measure that there is not."""
     played = x.plays(lambda obs, _: x.agent.mode(state, obs), 0)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(x.seed), int(state.steps)), 4)
     drawn = replay.sample(state.replay, keys[0], ROWS, steps=x.lens.n_step)
-    own, held = (
-        replay.sample(ring_of(e), k, ROWS, steps=x.lens.n_step) if e else None
-        for e, k in ((played, keys[1]), (held_out, keys[2]))
-    )
-    assert own is not None
+    own = replay.sample(ring_of(played), keys[1], ROWS, steps=x.lens.n_step)
+    held = _mixed(held_out, keys[2]) if held_out else None
     returns, cut = followed(played, x.lens.discount, partial(x.lens.q, x.lens.net(state)))
     fresh = jax.jit(lambda key: x.lens.net(x.agent.init(key, x.space)))(jax.random.key(x.seed))
     values = _measured(x.lens)(state, fresh, drawn, own, held, returns[own.index], cut[own.index], keys[3])
@@ -178,6 +178,12 @@ def look(x: Subject, state: PyTree, held_out: list[Episode]) -> Json:
         capped = min(float(value), HUGE)
         found[name] = None if math.isnan(capped) else capped
     return found
+
+
+def _mixed(samples: list[replay.Sample], key: Array) -> replay.Sample:
+    """ROWS of several samples, any as likely as another."""
+    kept = jax.random.permutation(key, ROWS * len(samples))[:ROWS]
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts)[kept], *samples)
 
 
 @cache
@@ -249,7 +255,7 @@ def conclude(x: Subject, looks: list[Json], findings: list[str], *, stopped: boo
     limits: Json = {}
     if findings:
         rule = diagnosis.RULES["excess"]
-        says = " ".join([*findings, diagnosis.said(rule, turnable)])
+        says = diagnosis.said(rule, turnable, " ".join(findings))
         limits["diverged"] = {"value": last["excess"], "bar": rule.bar, "says": says}
     for one in diagnosis.limits({name: last[name] for name in diagnosis.MEASURES}, turnable):
         measure = "excess" if one.name == "diverged" else one.name

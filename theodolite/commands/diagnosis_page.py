@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLES = {
-    "return": "return of the greedy policy", "fit": "error on the buffer (held out: dotted)",
+    "return": "return of the greedy policy", "fit": "error on the buffer, held out dotted",
     "gap": "held-out error over the buffer's", "shift": "the policy's error over the buffer's",
-    "overestimate": "Q less the return that followed", "rank": "rank of the features, over a fresh net's",
+    "overestimate": "Q less the return that followed", "rank": "feature rank over a fresh net's",
     "row_ratio": "row ratio of the kernel", "drift": "move of the targets at a time",
     "reach": "reach beyond the buffer",
 }  # fmt: skip

@@ -113,7 +113,7 @@ def _preq_dqn(c: preq_dqn.Config) -> Lens:
 
 
 def _moved(c: Any, targets: Callable, step: Callable, s: PyTree, b: Sample, key: PRNGKey) -> Float[Array, " B"]:
-    """Gradient steps up to the target network's next move, and what the targets would be with the online one in its
+    """Gradient steps up to the target network's next move, and how far targets are apart with the online one in its
     place: for a network that is copied this is the move, for one that trails behind its whole distance."""
     ring: Replay = s.replay
 
@@ -122,9 +122,10 @@ def _moved(c: Any, targets: Callable, step: Callable, s: PyTree, b: Sample, key:
         return step(now, sample(ring, row_key, c.batch_size, steps=c.n_step), own_key)
 
     left = jnp.minimum((-s.learner.updates - 1) % c.target_every, AHEAD)
-    now = jax.lax.fori_loop(0, left, one, s.learner)
-    moved = type(now)(now.net, now.net, now.opt, now.updates)
-    return targets(moved, b) - targets(now, b)
+    before = jax.lax.fori_loop(0, left, one, s.learner)
+    now = one(left, before)  # moves the target network
+    old, new = (type(now)(now.net, net, now.opt, now.updates) for net in (before.target, now.net))
+    return targets(new, b) - targets(old, b)
 
 
 def rows(lens: Lens, s: PyTree, b: Sample) -> diagnosis.Rows:

@@ -118,7 +118,7 @@ def train_here(setup: Any, folder: Path) -> int:
         if setup.on_host:
             setup.envs.close()
     for finding in log.findings:
-        print(f"finding: {finding}", file=sys.stderr)
+        print(f"finding: {finding} Smaller or fewer gradient steps, or slower targets, may help.", file=sys.stderr)
     if first >= setup.updates:
         print(f"{folder} is trained for {first:,} updates already; raise --steps to go on.")
     else:

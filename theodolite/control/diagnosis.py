@@ -8,8 +8,8 @@
                     (Achiam et al. 2019)
     effective rank  exp of the entropy of the features' singular values (Roy and Vetterli 2007), over that of the
                     network before training on the same rows
-    drift           how far targets move where the target network becomes the online one, just before it moves
-    reach           how far the policy's states are from the buffer's, next to how far they are from each other
+    drift           how far targets move where the target network becomes the online one, at its next move
+    reach           how far the policy's states are from the buffer's, next to how far those are from each other
 
 Errors, overestimation and drift are in standard deviations of the targets on the buffer, so numbers compare across
 tasks. `limits` reads them by rules of thumb that are ours, in order of how far each is exceeded; they point to what to
@@ -37,7 +37,8 @@ MEASURES = {
     "rank": "effective rank of the features, over that before training",
     "row_ratio": "mean row ratio of the kernel; at most near one, where every pair moves every other as itself",
     "drift": "root mean squared move of the targets at a move of the target network",
-    "reach": "median distance of the policy's states to the buffer's, over that to each other; large: never seen",
+    "reach": "median distance of the policy's states to the nearest of the buffer, over that of the buffer's to each "
+    "other; large: never seen",
 }
 """Those that a run does not allow (no held-out rows, no target network, returns cut at once) are NaN."""
 
@@ -55,7 +56,7 @@ RULES = {
     "excess": Rule(MOST, True, "Values diverged: no policy can earn what they say.", {
         "learning_rate": "a smaller --learning-rate", "target_every": "a larger --target-every", "double": "--double",
         "max_gradient_norm": "a smaller --max-gradient-norm", "damping": "more --damping"}),
-    "fit": Rule(0.5, True, "It does not fit its own targets, or chance makes them so.", {
+    "fit": Rule(0.8, True, "It does not fit its own targets, or chance makes them so.", {
         "hidden": "wider --hidden", "train_every": "a smaller --train-every", "n_step": "a smaller --n-step"}),
     "gap": Rule(1.5, True, "It over-fits the buffer: like transitions that it never trained on fit less.", {
         "train_every": "a larger --train-every", "replay": "a larger --replay", "num_envs": "more --num-envs"}),
@@ -64,17 +65,20 @@ RULES = {
         "prioritised": "--prioritised"}),
     "overestimate": Rule(0.5, True, "Values are higher than what the policy earns.", {
         "double": "--double", "target_every": "a larger --target-every", "learning_rate": "a smaller --learning-rate"}),
-    "rank": Rule(0.5, False, "The features have collapsed.", {
+    "rank": Rule(0.25, False, "The features have collapsed.", {
         "train_every": "a larger --train-every", "target_every": "a larger --target-every",
         "learning_rate": "a smaller --learning-rate"}),
-    "row_ratio": Rule(0.8, True, "A step on one pair moves the others nearly as far.", {
-        "preq_dqn": "preq_dqn, whose steps allow for it", "learning_rate": "a smaller --learning-rate"}),
+    "row_ratio": Rule(0.6, True, "A step on one pair moves the others nearly as far.", {
+        "learning_rate": "a smaller --learning-rate", "preq_dqn": "preq_dqn, whose steps allow for it"}),
     "drift": Rule(0.5, True, "Targets move far at a time.", {
         "target_share": "a smaller --target-share at every step", "learning_rate": "a smaller --learning-rate"}),
     "reach": Rule(2.0, True, "The policy goes where the buffer has little.", {
         "replay": "a larger --replay", "epsilon_steps": "a larger --epsilon-steps",
         "epsilon_end": "a larger --epsilon-end"}),
 }  # fmt: skip
+"""Bars lie beyond what a DQN that learns CartPole well shows from 10,000 to 50,000 steps (fit 0.53 to 0.62, rank 0.28
+to 0.36, row ratio 0.49 to 0.54, drift at most 0.25, overestimate below 0), and those of rank, row ratio and
+overestimate within what one shows whose values explode (0.15, 0.62, 4.3)."""
 
 
 class Rows(NamedTuple):
@@ -134,13 +138,13 @@ def row_ratios(k: Float[Array, "B B"]) -> Float[Array, " B"]:
 
 
 def reach(buffer: Float[Array, "N O"], visited: Float[Array, "M O"]) -> Float[Array, ""]:
-    """Median distance of visited states to the nearest of the buffer, over that to the nearest other visited one.
+    """Median distance of visited states to the nearest of the buffer, over that of the buffer's to another of it.
 
     Dimensions are scaled by the buffer's spread; equal states are at a distance of a thousandth.
     """
     scale = jnp.maximum(jnp.std(buffer, 0), 1e-6)[None]
     a, b = (x.reshape(x.shape[0], -1) for x in (visited / scale, buffer / scale))
-    own = _distances(a, a) + 1e9 * jnp.eye(a.shape[0], dtype=a.dtype)
+    own = _distances(b, b) + 1e9 * jnp.eye(b.shape[0], dtype=b.dtype)
     nearest = [jnp.median(jnp.min(d, -1)) for d in (_distances(a, b), own)]
     return (nearest[0] + 1e-3) / (nearest[1] + 1e-3)
 
@@ -223,7 +227,9 @@ def limits(found: dict[str, float | None], turnable: Collection[str]) -> list[Li
     return sorted(beyond, key=lambda row: (row.name != "diverged", -row.times))
 
 
-def said(rule: Rule, turnable: Collection[str]) -> str:
-    """What a rule says, with its advice."""
+def said(rule: Rule, turnable: Collection[str], what: str = "") -> str:
+    """What a rule says, or other words for it, with its advice."""
     advice = [words for setting, words in rule.try_.items() if setting in turnable]
-    return f"{rule.says} Try {', or '.join(advice)}." if advice else rule.says
+    *others, last = advice or [""]
+    listed = f"{', '.join(others)} or {last}" if others else last
+    return (what or rule.says) + (f" Try {listed}." if listed else "")
