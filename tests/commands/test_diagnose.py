@@ -1,49 +1,107 @@
-"""theodolite diagnose: measures, page and words from a short run, and what it refuses."""
+"""theodolite diagnose: measures, page and words from a short run or a finished one, and what it refuses."""
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from theodolite.commands import diagnose, diagnosing
-from theodolite.control import diagnosis
+from theodolite.commands import diagnose, diagnosing, lenses
+from theodolite.control import diagnosis, dqn
+from theodolite.core import replay
 from theodolite.core.demos import Episode
+from theodolite.core.env import Box, Discrete, Space
 
 TINY = ("--env", "CartPole-v1", "--env-options", "max_episode_steps=20", "--num-envs", "4", "--hidden", "8",
-        "--steps", "160", "--looks", "2", "--learning-starts", "40", "--train-every", "4", "--replay", "200",
-        "--episodes", "4")  # fmt: skip
+        "--steps", "160", "--learning-starts", "40", "--train-every", "4", "--replay", "200")  # fmt: skip
+WATCH = ("--looks", "2", "--episodes", "4")
+MADE = {"diagnosis.json", "diagnosis.svg", "diagnosis.png", "run.json", "metrics.jsonl", "last.npz"}
 
 
-def test_a_short_run_is_measured_drawn_and_said(say, tmp_path):
-    said = say("diagnose", "dqn", *TINY, "--out", tmp_path / "d", "--json")
+def test_a_short_run_is_measured_drawn_kept_and_measured_again(say, tmp_path):
+    folder = tmp_path / "d"
+    said = say("diagnose", "dqn", *TINY, *WATCH, "--out", folder, "--json")
     assert said.code == 0, said.err
     found = json.loads(said.out)
     assert [one["steps"] for one in found["looks"]] == [80, 160] and found["method"] == "dqn"
     for one in found["looks"]:
-        assert one.keys() == {*diagnosis.MEASURES, "steps", "return"} and np.isfinite(list(one.values())).all()
-    assert found["looks"][0]["drift"] == 0  # nothing to compare with yet
-    assert {p.name for p in (tmp_path / "d").iterdir()} == {"diagnosis.json", "diagnosis.svg", "diagnosis.png"}
-    assert "diagnosis.svg" in diagnose.words(found, tmp_path)
+        assert one.keys() == {*diagnosis.MEASURES, "steps", "return"} and None not in one.values()
+    assert {p.name for p in folder.iterdir() if p.name[0] != "."} == MADE
+    assert "diagnosis.svg" in diagnose.words(found, folder)
+    assert say("diagnose", "dqn", *TINY, *WATCH, "--out", folder, "--json").out == said.out  # nothing is left to do
+    other = say("diagnose", "dqn", *TINY, *WATCH, "--seed", "1", "--out", folder)
+    assert other.code == 2 and "holds another run: seed = 0, not 1" in other.err
+    assert say("evaluate", folder, "--episodes", "2").code == 0
+    again = say("diagnose", folder, "--episodes", "4", "--out", tmp_path / "again", "--json")
+    last, after = found["looks"][-1], json.loads(again.out)["looks"][0]
+    assert after["gap"] is None and after["validation"] is None  # nothing was held out from it any more
+    assert all(after[name] == pytest.approx(last[name], rel=1e-3) for name in last if after[name] is not None)
 
 
-def test_returns_of_episodes_end_or_go_on_with_the_value():
-    obs = np.zeros((3, 2), np.float32)
-    paid = np.ones(2, np.float32)
+@pytest.mark.parametrize("method", ["iqn", "preq_dqn"])
+def test_a_finished_run_of_another_q_learner_is_looked_at(say, tmp_path, method):
+    assert say("train", method, *TINY, "--out", tmp_path / "r").code == 0
+    found = json.loads(say("diagnose", tmp_path / "r", "--episodes", "4", "--json").out)
+    missing = {name for name, v in found["looks"][0].items() if v is None}
+    assert missing == {"gap", "validation"} | ({"drift"} if method == "preq_dqn" else set())
+    assert (tmp_path / "r/diagnosis.svg").exists()
+
+
+def test_a_run_that_diverges_is_reported_by_name_with_its_page(say, tmp_path):
+    words = ("--learning-rate", "1e30", "--target-every", "1", *WATCH, "--out", tmp_path / "d", "--json")
+    said = say("diagnose", "dqn", *TINY, *words)
+    assert said.code == 1 and "Traceback" not in said.err
+    name, limit = next(iter(json.loads(said.out)["limits"].items()))
+    assert name == "diverged" and "is not finite" in limit["says"] and "a smaller --learning-rate" in limit["says"]
+    assert "--double" not in limit["says"]  # it is on
+    assert "is not finite" in json.loads((tmp_path / "d/run.json").read_text())["findings"][0]
+    assert (tmp_path / "d/diagnosis.png").stat().st_size > 5_000
+
+
+def test_the_drift_is_that_of_the_next_move_of_the_target_network():
+    c = dqn.Config(target_every=3, n_step=1, hidden=(5,), replay=64, batch_size=16, learning_rate=0.1)
+    space = Space(Box((4,)), Discrete(2), 1)
+    s = dqn.agent(c).init(jax.random.key(0), space)
+    rows = [Episode(np.random.default_rng(0).normal(size=(41, 4)).astype(np.float32), np.arange(40) % 2,
+                    np.ones(40, np.float32), True, False)]  # fmt: skip
+    s = dqn.State(s.learner, diagnosing.ring_of(rows), s.steps, jnp.float32(1))
+    b, lens = replay.sample(s.replay, jax.random.key(1), 32), lenses.lens_of("dqn", c)
+    now = s.learner
+    for i in range(3):  # the third step moves it
+        drawn = replay.sample(s.replay, jax.random.split(jax.random.fold_in(jax.random.key(2), i))[0], 16)
+        now = dqn.improve(c, dqn.head_of(c), now, drawn)[0]
+    new, old = (np.asarray(lens.q(net, b.last_obs)) for net in (now.net, s.learner.target))
+    best = new.argmax(-1)[:, None]
+    expected = 0.99 * ~np.asarray(b.terminated) * np.take_along_axis(new - old, best, -1)[:, 0]
+    np.testing.assert_allclose(lens.moved(s, b, jax.random.key(2)), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_returns_of_episodes_end_or_go_on_with_the_best_value():
+    obs, paid = np.zeros((3, 2), np.float32), np.ones(2, np.float32)
     ended, cut = (Episode(obs, np.zeros(2, np.int32), paid, over, not over) for over in (True, False))
-    data, returns = diagnosing.flattened([ended, cut], 0.5, lambda o: o[:, 0] + 4)
-    np.testing.assert_allclose(returns, [1.5, 1, 2.5, 3])
-    assert data.terminated.tolist() == [False, True, False, False] and data.obs.shape == (4, 2)
+    long = Episode(np.zeros((4, 2), np.float32), np.zeros(3, np.int32), np.ones(3, np.float32), True, False)
+    returns, weight = diagnosing.followed([ended, cut, long], 0.5, lambda o: o + jnp.array([[4.0, 1.0]]))
+    np.testing.assert_allclose(returns, [1.5, 1, 2.5, 3, 1.75, 1.5, 1])
+    np.testing.assert_allclose(weight, [0, 0, 0.25, 0.5, 0, 0, 0])
 
 
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (("ppo", "--env", "CartPole-v1"), "method to diagnose 'ppo' is unknown"),
+        (("ppo", "--env", "CartPole-v1"), "ppo is not diagnosed: expected one of dqn, c51, qr_dqn, iqn, preq_dqn"),
+        (("dqnn", "--env", "CartPole-v1"), "'dqnn' is no method and no folder. Did you mean dqn"),
         (("dqn", "--env", "CartPole-v1", "--trunks", "3"), "trunks = 3: must be 1"),
         (("dqn", "--env", "CartPole-v1", "--steps", "900"), "steps = 900, looks = 5: the first look must come after"),
         (("dqn",), "env"),
     ],
 )
-def test_what_cannot_be_diagnosed_is_refused(say, argv, said):
+def test_what_cannot_be_diagnosed_is_refused(say, argv, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     found = say("diagnose", *argv)
-    assert found.code == 2 and said in found.err
+    assert found.code == 2 and said in found.err and not list(tmp_path.iterdir())
+
+
+def test_a_run_of_another_kind_is_refused(say, trained):
+    found = say("diagnose", trained)
+    assert found.code == 2 and "ppo is not diagnosed" in found.err

@@ -125,6 +125,9 @@ def test_divergence_names_the_update_the_seed_and_the_last_good_state(say, tmp_p
     assert f"update {update + 1}, seed 0:" in found.err
     assert f"State before it: {folder}/last.npz (update {update})" in found.err
     assert "Traceback" not in found.err
+    assert "is not finite" in json.loads((folder / "run.json").read_text())["findings"][0]
+    at_once = say(*CARTPOLE, "--steps", 640, "--learning-rate", "1e30", "--every", 20, "--out", tmp_path / "s")
+    assert f"State before it: {tmp_path}/s/last.npz (update 0)" in at_once.err
 
 
 def test_an_environment_that_raises_shows_its_own_traceback_and_the_state_is_saved(say, tmp_path):

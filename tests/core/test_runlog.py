@@ -200,3 +200,25 @@ with replacing(Path({str(path)!r})) as file:
 def test_spaces_survive_json(space):
     found = runlog.space_from_json(json.loads(json.dumps(runlog.space_to_json(space), allow_nan=False)))
     assert found == space and hash(found) == hash(space)
+
+
+def test_findings_are_kept_once_and_outlast_the_session(tmp_path):
+    with RunLog(tmp_path / "r", IDENTITY, {}) as log:
+        log.begin(chunk(2).carry)
+        for said in ("", "values explode", "values explode"):
+            log.note(said)
+    with pytest.raises(NotFinite, match=r"last.npz \(update 0\)"), RunLog(tmp_path / "r", IDENTITY, {}) as log:
+        assert log.resume(Learnt(jnp.zeros((2, 3), int)))[0] == 0
+        raise NotFinite("it broke.")
+    assert json.loads((tmp_path / "r/run.json").read_text())["findings"] == ["values explode", "it broke."]
+
+
+def test_a_state_before_training_does_not_stand_in_the_way_of_mended_settings(tmp_path, monkeypatch):
+    with pytest.raises(UserError), RunLog(tmp_path / "r", IDENTITY, {}) as log:
+        log.begin(chunk(2).carry)
+        raise UserError("train_every does not divide")
+    filled(tmp_path / "r", 2)
+    monkeypatch.setattr(runlog, "CHEAP", 1)  # bytes
+    with RunLog(tmp_path / "s", IDENTITY, {}) as log:
+        log.begin(chunk(2).carry)
+    assert not (tmp_path / "s/last.npz").exists()

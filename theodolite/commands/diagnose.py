@@ -1,5 +1,6 @@
-"""theodolite diagnose METHOD --env ID: train, look inside a few times, and say on one page what limits the run."""
+"""theodolite diagnose METHOD --env ID, or a run's folder: look inside, and say on one page what limits the run."""
 
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,15 +8,28 @@ from typing import Any
 
 from theodolite.commands import methods
 from theodolite.commands.parsing import flags_of, parse_flags, stdout_kept_clean
-from theodolite.core.errors import unknown
+from theodolite.core.errors import UserError, nearest
 
-DIAGNOSED = ("dqn", "c51", "qr_dqn")
-"""Methods that learn a Q function of discrete actions from replay."""
+
+@dataclass(frozen=True)
+class Watching:
+    """What a look at a finished run needs."""
+
+    episodes: int = 16
+    """Fresh episodes of the greedy policy per look."""
+    seed: int = 0
+    """Where all randomness comes from."""
+    out: str | None = None
+    """Folder of the page and the numbers; the run's own if left out."""
+    json: bool = False
+    """Print one JSON object."""
+    of_seed: int = 0
+    """Which seed of the run, counted from 0."""
 
 
 @dataclass(frozen=True)
 class Flags:
-    """What the diagnosis itself needs."""
+    """What the diagnosis of a new run needs."""
 
     env: str
     """Environment id, such as CartPole-v1; actions are choices."""
@@ -28,64 +42,97 @@ class Flags:
     looks: int = 5
     """How many times to look inside, evenly spread."""
     episodes: int = 16
-    """Fresh episodes of the greedy policy per look."""
+    """Fresh episodes per look, of the greedy policy and of the behaving one each."""
     seed: int = 0
     """Where all randomness comes from."""
     out: str | None = None
-    """Folder of the page and the numbers; runs/diagnosis-METHOD-ENV-SEED if left out."""
+    """The run's folder, with the page and the numbers; runs/diagnosis-METHOD-ENV-SEED if left out."""
     json: bool = False
     """Print one JSON object."""
 
 
 def main(argv: list[str]) -> int:
-    """Train, measure, draw; 0 whatever limits the run."""
+    """Measure, draw, say; 0 whatever limits the run, 1 if training could not go on."""
     if not argv or argv[0].startswith("-"):
         asked = bool(argv) and argv[0] in ("-h", "--help")
-        text = (
-            f"usage: theodolite diagnose METHOD --env ID [flags]\n\nMETHOD is one of {', '.join(DIAGNOSED)}.\n\n"
-            "Trains, looks inside a few times, and says what limits the run: errors on replay and fresh data,\n"
-            "overestimation, rank of the features, generalisation of a step, drift of targets, reach of the buffer."
-        )
-        print(text, file=sys.stdout if asked else sys.stderr)
+        print(USAGE, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
     name, rest = argv[0], argv[1:]
-    if name not in DIAGNOSED:
-        raise unknown(
-            "method to diagnose", name, DIAGNOSED, f"Those are {', '.join(DIAGNOSED)}: their Q is of choices."
-        )
+    if name not in methods.METHODS and name not in methods.ELSEWHERE:
+        if not Path(name).is_dir():
+            raise UserError(
+                f"{name!r} is no method and no folder.{nearest(name, methods.METHODS)} Give a method to train, or the "
+                "folder of a run."
+            )
+        return _finished(Path(name), rest)
     method = methods.find(name)
+    if method.module not in MODULES:
+        from theodolite.commands import diagnosing
+
+        raise diagnosing.not_covered(name)
     own = flags_of(method.load().Config, method.default, hidden=method.fixed)
     flags = [*flags_of(Flags), *(f._replace(field=f"own__{f.field}") for f in own)]
-    about = f"Train {name} ({method.about}), and say what limits the run."
+    about = f"Train {name} ({method.about}), and say what limits the run. The same command continues it."
     given = parse_flags(flags, rest, f"diagnose {name}", about)
     values = {f.removeprefix("own__"): v for f, v in given.items() if f.startswith("own__")}
     fixed = {f: getattr(method.default, f) for f in method.fixed}
     chosen = Flags(**{f: v for f, v in given.items() if not f.startswith("own__")})
-    return _diagnose(name, method.load().Config(**values, **fixed), chosen)
+    return _trained(name, method.load().Config(**values, **fixed), chosen, argv)
 
 
-def _diagnose(name: str, config: Any, flags: Flags) -> int:
+MODULES = tuple(f"theodolite.control.{name}" for name in ("dqn", "iqn", "preq_dqn"))
+USAGE = """usage: theodolite diagnose METHOD --env ID [flags]
+       theodolite diagnose FOLDER [flags]
+
+METHOD is dqn, c51, qr_dqn, iqn or preq_dqn, FOLDER a run of `theodolite train` with one of them.
+
+Trains, looks inside a few times, and says what limits the run: errors on replay, on held-out and on the policy's own
+data, overestimation, rank of the features, generalisation of a step, drift of targets, reach of the buffer. Of a
+finished run the state in which it stands is looked at."""
+
+
+def _trained(name: str, config: Any, flags: Flags, argv: list[str]) -> int:
     with stdout_kept_clean(flags.json):
         from theodolite.commands import diagnosing, training  # JAX from here on
         from theodolite.commands.train import default_out
 
         folder = Path(flags.out or default_out(f"diagnosis-{name}", flags.env, flags.seed))
-        options = training.parse_options(flags.env_options)
-        found = diagnosing.diagnose(
-            config, flags.env, options, num_envs=flags.num_envs, steps=flags.steps, looks=flags.looks,
-            episodes=flags.episodes, seed=flags.seed, show=None if flags.json else print,
+        per = config.rollout * max(flags.num_envs, 1)
+        plan = training.Plan(
+            method=name, env=flags.env, config=config, env_options=training.parse_options(flags.env_options),
+            num_envs=flags.num_envs, steps=flags.steps, every=diagnosing.records(flags.steps, per, flags.looks),
+            seed=flags.seed, normalise_obs=False, command=shlex.join(["theodolite", "diagnose", *argv]),
         )  # fmt: skip
-        found["method"] = name
-        diagnosing.write(folder, found)
+        show = None if flags.json else print
+        found = diagnosing.train(training.prepare(plan), folder, looks=flags.looks, episodes=flags.episodes, show=show)
+    return _report(found, folder, flags.json)
+
+
+def _finished(run: Path, argv: list[str]) -> int:
+    about = "Look at the state in which a run stands, and say what limits it."
+    flags = Watching(**parse_flags(flags_of(Watching), argv, "diagnose FOLDER", about))
+    with stdout_kept_clean(flags.json):
+        from theodolite.commands import diagnosing
+
+        found = diagnosing.finished(run, flags.of_seed, flags.episodes, flags.seed)
+    return _report(found, Path(flags.out) if flags.out else run, flags.json)
+
+
+def _report(found: dict[str, Any], folder: Path, json: bool) -> int:
+    from theodolite.commands import diagnosis_page
     from theodolite.core.scores import dumps
 
-    print(dumps(found) if flags.json else words(found, folder))
-    return 0
+    diagnosis_page.write(folder, found)
+    print(dumps(found) if json else words(found, folder))
+    return 1 if found["stopped"] else 0
 
 
 def words(found: dict[str, Any], folder: Path) -> str:
     """What limits the run, for a reader."""
-    lines = [f"{m['says']} ({name} {m['value']:.2g}, bar {m['bar']:g})" for name, m in found["limits"].items()]
+    lines = []
+    for name, m in found["limits"].items():
+        value = "" if m["value"] is None else f" ({name} {m['value']:.2g}, bar {m['bar']:g})"
+        lines.append(f"{m['says']}{value}")
     head = "What limits this run, the worst first:" if lines else "No measure is beyond its bar."
     return "\n".join(
         [head, *(f"  {i}. {line}" for i, line in enumerate(lines, 1)), f"The page: {folder}/diagnosis.svg"]

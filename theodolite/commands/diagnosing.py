@@ -1,157 +1,266 @@
-"""The work behind `theodolite diagnose`: train a Q-learner, look inside, measure, draw one page."""
+"""The work behind `theodolite diagnose`: train a Q-learner or take a trained one, look inside, measure, conclude."""
 
-import textwrap
+import json
+import math
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PyTree
 
-from theodolite.control import diagnosis, dqn
-from theodolite.core import replay
+from theodolite.commands import lenses, methods, policies, training
+from theodolite.commands.lenses import Lens
+from theodolite.commands.playing import EVALUATION, copies
+from theodolite.control import diagnosis
+from theodolite.core import replay, runlog
+from theodolite.core.agent import Agent
 from theodolite.core.demos import Episode
-from theodolite.core.errors import UserError
-from theodolite.core.evaluate import record
+from theodolite.core.env import JaxEnvs, Space
+from theodolite.core.errors import NotFinite, UserError
+from theodolite.core.evaluate import Policy, record
 from theodolite.core.files import write_text
+from theodolite.core.judge import Json
 from theodolite.core.scores import dumps
-from theodolite.core.train import train
-from theodolite.envs.registry import make
+from theodolite.core.train import env_seed
+from theodolite.envs import registry
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+FILE = "diagnosis.json"
+COVERED = ("dqn", "c51", "qr_dqn", "iqn", "preq_dqn")
+"""Methods that learn a Q function of choices from replay."""
 ROWS, KERNEL_ROWS = 1_024, 128
 """Transitions per measurement, and of the kernel."""
-TITLES = {
-    "fit": "Bellman error on the buffer", "validation": "Bellman error on fresh data",
-    "gap": "fresh over buffer", "overestimate": "Q less the return that followed",
-    "rank": "rank of the features, share", "row_ratio": "row ratio of the kernel",
-    "drift": "drift of the targets", "reach": "reach beyond the buffer",
-}  # fmt: skip
+HUGE = 1e30
+"""What stands for a measure that is infinite."""
+RECORDS = 20
+"""Records of training between two looks: where it diverges between them, the newest state is looked at."""
 
 
-def diagnose(
-    config: dqn.Config, env: str, options: dict[str, Any], *,
-    num_envs: int, steps: int, looks: int, episodes: int, seed: int, show: Callable[[str], Any] | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Measures at every look, and those that are beyond their bars at the last.
+class Subject(NamedTuple):
+    """Who is looked at, where it plays, and how many episodes of it are watched at a time."""
+
+    method: str
+    config: Any
+    lens: Lens
+    agent: Agent
+    space: Space
+    env: str
+    options: dict[str, Any]
+    episodes: int
+    seed: int
+
+    def plays(self, policy: Policy, turn: int) -> list[Episode]:
+        """Whole episodes in copies of their own, from starts that training does not meet."""
+        envs = registry.make(self.env, num_envs=copies(self.env, self.episodes), **self.options)
+        try:
+            return record(policy, envs, self.episodes, env_seed(self.seed + EVALUATION, turn))
+        finally:
+            if not isinstance(envs, JaxEnvs):
+                envs.close()
+
+
+def train(
+    setup: training.Setup, folder: Path, *, looks: int, episodes: int, show: Callable[[str], Any] | None = None
+) -> Json:
+    """Train into a folder as `train` does, look so many times on the way, and say what limits the run; a run that
+    diverges is looked at in its newest good state.
 
     Raises:
-        UserError: several trunks, too few steps to look or to learn, or an environment that does not fit.
+        UserError: the folder holds another run, or the first look would come before learning starts.
     """
-    if config.trunks > 1:
-        raise UserError(f"trunks = {config.trunks}: must be 1. One network's features and kernel are measured.")
-    envs = make(env, num_envs=num_envs, **options)
-    every = steps // (config.rollout * num_envs) // max(looks, 1)
-    if looks < 1 or every < 1 or every * config.rollout * num_envs <= config.learning_starts:
+    plan, config, per = setup.plan, setup.traced[0], setup.steps_per_update
+    marks = [setup.updates * (k + 1) // max(looks, 1) for k in range(looks)]
+    if looks < 1 or marks[0] * per <= config.learning_starts:
         raise UserError(
-            f"steps = {steps}, looks = {looks}: the first look must come after learning_starts = "
+            f"steps = {plan.steps}, looks = {looks}: the first look must come after learning_starts = "
             f"{config.learning_starts} steps. Take more steps or fewer looks."
         )
-    found: list[dict[str, float]] = []
-    earlier = None
-    for chunk in train(dqn.agent, config, envs, updates=every * looks, every=every, seed=seed):
-        state = jax.tree.map(lambda x: jnp.array(x[0]), chunk.carry.agent)
-        played = record(lambda obs, key: dqn.mode(config, dqn.head_of(config), state, obs), envs, episodes, seed)  # noqa: B023
-        found.append(
-            look(config, state, earlier or state, played, jax.random.fold_in(jax.random.key(seed), len(found)))
+    x = subject_of(setup.identity, setup.recipe.make(setup.traced), config, setup.recipe.space, episodes, plan.seed)
+    log = runlog.RunLog(folder, setup.identity, setup.about)
+    found: list[Json] = []
+    held_out: list[replay.Sample] = []
+    stopped = False
+    try:
+        with log:
+            found.extend(_earlier(folder, log.update * per))
+            for chunk in training.logged(setup, log):
+                done = found[-1]["steps"] // per if found else 0
+                if any(done < mark <= chunk.update for mark in marks):
+                    state = jax.tree.map(lambda leaf: jnp.array(leaf[0]), chunk.carry.agent)
+                    found.append(_while_training(x, state, held_out))
+                    write_text(folder / FILE, dumps(conclude(x, found, log.findings), indent=1) + "\n")
+                    if show:
+                        show(f"{found[-1]['steps']:>9,} steps   return {found[-1]['return']:.1f}")
+    except NotFinite:  # the log has noted it
+        stopped = True
+    if log.update * per > config.learning_starts and not (found and found[-1]["steps"] == log.update * per):
+        found.append(_while_training(x, policies.Trained(folder).state(0), held_out))
+    return conclude(x, found, log.findings, stopped=stopped)
+
+
+def _while_training(x: Subject, state: PyTree, held_out: list[replay.Sample]) -> Json:
+    """A look; as many rows of the present behaviour as at every look join those that were held out before."""
+    steps = int(state.steps)
+    episodes = x.plays(lambda obs, key: x.agent.act(state, obs, key)[0], steps)
+    key = jax.random.fold_in(jax.random.key(x.seed), steps)
+    held_out.append(replay.sample(ring_of(episodes), key, ROWS, steps=x.lens.n_step))
+    return look(x, state, held_out)
+
+
+def records(steps: int, per_update: int, looks: int) -> int:
+    """Updates between two records of a run of so many looks."""
+    return max(1, steps // per_update // (max(looks, 1) * RECORDS))
+
+
+def _earlier(folder: Path, steps: int) -> list[Json]:
+    """The looks of an interrupted diagnosis, as far as its checkpoint reaches."""
+    path = folder / FILE
+    return [one for one in json.loads(path.read_text())["looks"] if one["steps"] <= steps] if path.exists() else []
+
+
+def finished(folder: Path, index: int, episodes: int, seed: int) -> Json:
+    """The same for the state in which a run of `train` stands; nothing was held out from it.
+
+    Raises:
+        UserError: the folder holds no run, one of another kind, or one that has not learned yet.
+    """
+    trained = policies.Trained(folder)
+    m = trained.manifest
+    if m["method"] not in COVERED:
+        raise not_covered(m["method"])
+    if m["normalise_reward"] or m["reward"] or (m["normalise_obs"] and trained.space.obs.dtype != "uint8"):
+        raise UserError(
+            f"{folder} normalises observations or changes rewards: expected a run that learns from what its "
+            "environment gives. Train without --normalise-obs, --normalise-reward and --reward."
         )
-        found[-1] |= {"steps": chunk.update * config.rollout * num_envs,
-                      "return": float(np.mean([e.reward.sum() for e in played]))}  # fmt: skip
-        earlier = state
-        if show:
-            show(f"{found[-1]['steps']:>9,} steps   return {found[-1]['return']:.1f}")
-    last = {name: value for name, value in found[-1].items() if name in diagnosis.MEASURES}
-    limits = {name: {"value": last[name], "bar": diagnosis.RULES[name].bar, "times": times, "says": says}
-              for name, times, says in diagnosis.limits(last)}  # fmt: skip
-    return {"env": env, "seed": seed, "looks": found, "limits": limits}
+    config = runlog.config_from_json(methods.find(m["method"]).load().Config, m["config"])
+    subject = subject_of(m, trained.agent, config, trained.space, episodes, seed)
+    state = trained.state(index)
+    steps = int(state.steps)
+    if steps <= config.learning_starts:
+        raise UserError(
+            f"{folder} stands at {steps:,} steps: expected more than learning_starts = {config.learning_starts}, "
+            "before which nothing is learned. Raise --steps and train on."
+        )
+    return conclude(subject, [look(subject, state, [])], m.get("findings", []))
 
 
-def look(
-    c: dqn.Config, state: dqn.State, earlier: dqn.State, played: list[Episode], key: jax.Array
-) -> dict[str, float]:
-    """The measures of one moment; rows of the buffer are drawn as the learner draws them."""
-    head = dqn.head_of(c)
-
-    def mean(net: dqn.Network, obs: jax.Array) -> jax.Array:
-        return head.mean(dqn.predict(c, head, net, obs))[..., -1, :]
-
-    now, before = state.learner, earlier.learner
-    drawn = replay.sample(state.replay, key, ROWS)
-    buffer = diagnosis.Transitions(drawn.obs, drawn.action, drawn.rewards[:, 0], drawn.terminated, drawn.last_obs)
-    fresh, returns = flattened(played, c.discount, lambda obs: jnp.max(mean(now.target, obs), -1))
-    few = drawn.obs[:KERNEL_ROWS], drawn.action[:KERNEL_ROWS]
-    kernel = diagnosis.kernel(lambda net: diagnosis.taken(mean(net, few[0]), few[1]), now.net)
-    seen = diagnosis.Look(
-        lambda obs: mean(now.net, obs), lambda obs: mean(now.target, obs), lambda obs: mean(before.target, obs),
-        now.net.torso, kernel, buffer, fresh, returns, c.discount,
-    )  # fmt: skip
-    return {name: float(value) for name, value in diagnosis.measure(seen).items()}
+def subject_of(identity: Json, agent: Any, config: Any, space: Space, episodes: int, seed: int) -> Subject:
+    """What a manifest says of who is looked at."""
+    method, env = identity["method"], identity["env"]
+    lens = lenses.lens_of(method, config)
+    return Subject(method, config, lens, agent, space, env, identity["env_options"], episodes, seed)
 
 
-def flattened(
-    played: list[Episode], discount: float, value: Callable[[jax.Array], jax.Array]
-) -> tuple[diagnosis.Transitions, jax.Array]:
-    """At most ROWS transitions of whole episodes, evenly spread, and the return from each; what a cut left out is
-    valued by the target network."""
-    parts, returns = [], []
-    for e in played:
-        over = np.zeros(len(e.reward), bool)
-        over[-1] = e.terminated
-        after = 0.0 if e.terminated else float(value(jnp.asarray(e.obs[-1:]))[0])
-        returns.append(diagnosis.returns_to_go(jnp.asarray(e.reward), discount, after)[0])
-        parts.append((e.obs[:-1], e.action.astype(np.int32), e.reward, over, e.obs[1:]))
-    whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    kept = np.unique(np.linspace(0, len(whole[0]) - 1, ROWS).astype(int))
-    return diagnosis.Transitions(*(jnp.asarray(x[kept]) for x in whole)), jnp.concatenate(returns)[kept]
-
-
-def write(folder: Path, found: dict[str, Any]) -> None:
-    """diagnosis.json, .svg and .png."""
-    from theodolite.core import figures
-
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "diagnosis.json", dumps(found, indent=1) + "\n")
-    figures.save(page(found), folder / "diagnosis")
-
-
-def page(found: dict[str, Any]) -> "Figure":
-    """Return and the measures over training, bars dashed, what is beyond its bar in colour, and what that means."""
-    from matplotlib.figure import Figure
-
-    from theodolite.core import figures
-
-    limits = found["limits"]
-    says = [f"{i}. {TITLES[name]}: {m['says']}" for i, (name, m) in enumerate(limits.items(), 1)]
-    text = "\n".join(textwrap.fill(line, 112, subsequent_indent="    ") for line in says)
-    head = f"{found['method']} on {found['env']}: " + (
-        "what limits this run, the worst first" if says else "no measure is beyond its bar"
+def not_covered(method: str) -> UserError:
+    """The error for a method that is not diagnosed."""
+    return UserError(
+        f"{method} is not diagnosed: expected one of {', '.join(COVERED)}, which learn a Q function of choices. The "
+        "maximum over its actions is compared with what it learns from, and other methods have none."
     )
-    lines = text.count("\n") + 1 if text else 0
-    with figures.style():
-        whole = Figure(figsize=(figures.WIDTH, 6.6 + 0.17 * lines), layout="constrained")
-        whole.suptitle("\n".join([head, text]) if text else head, x=0.01, ha="left", fontsize=9)
-        grid = whole.subplots(3, 3).flat
-        for axes, name in zip(grid, ("return", *TITLES), strict=True):
-            _panel(axes, name, found, name in limits)
-            if axes.get_subplotspec().is_last_row():
-                axes.set_xlabel("environment steps")
-    return whole
 
 
-def _panel(axes: Any, name: str, found: dict[str, Any], beyond: bool) -> None:
-    from theodolite.core import figures
+def look(x: Subject, state: PyTree, held_out: list[replay.Sample]) -> Json:
+    """Steps so far, the greedy policy's return, and the measures; None for a measure that there is not."""
+    played = x.plays(lambda obs, _: x.agent.mode(state, obs), 0)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(x.seed), int(state.steps)), 4)
+    drawn = replay.sample(state.replay, keys[0], ROWS, steps=x.lens.n_step)
+    own = replay.sample(ring_of(played), keys[1], ROWS, steps=x.lens.n_step)
+    held = _mixed(held_out, keys[2]) if held_out else None
+    returns, cut = followed(played, x.lens.discount, partial(x.lens.q, x.lens.net(state)))
+    fresh = jax.jit(lambda key: x.lens.net(x.agent.init(key, x.space)))(jax.random.key(x.seed))
+    values = _measured(x.lens)(state, fresh, drawn, own, held, returns[own.index], cut[own.index], keys[3])
+    found: Json = {"steps": int(state.steps), "return": float(np.mean([e.reward.sum() for e in played]))}
+    for name, value in values.items():
+        capped = min(float(value), HUGE)
+        found[name] = None if math.isnan(capped) else capped
+    return found
 
-    steps = [one["steps"] for one in found["looks"]]
-    colour = figures.COLOURS[1] if beyond else figures.COLOURS[0]
-    axes.plot(steps, [one[name] for one in found["looks"]], "o-", color=colour, markersize=4)
-    title = "return of the greedy policy" if name == "return" else TITLES[name]
-    axes.set_title(title, color=colour if beyond else figures.INK)
-    rule = diagnosis.RULES.get(name)
-    if rule:
-        axes.axhline(rule.bar, color=figures.FAINT, linewidth=0.9, linestyle=(0, (4, 3)))
-    axes.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
-    axes.set_ylim(bottom=min(0, *axes.get_ylim()))
-    axes.margins(x=0.06)
+
+def _mixed(samples: list[replay.Sample], key: Array) -> replay.Sample:
+    """ROWS of several samples, any as likely as another."""
+    kept = jax.random.permutation(key, ROWS * len(samples))[:ROWS]
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts)[kept], *samples)
+
+
+@cache
+def _measured(lens: Lens) -> Callable[..., dict[str, Float[Array, ""]]]:
+    """Compiled once for all looks."""
+    return jax.jit(partial(measured, lens))
+
+
+def measured(
+    lens: Lens, state: PyTree, fresh: PyTree, drawn: replay.Sample, own: replay.Sample, held: replay.Sample | None,
+    returns: Float[Array, " B"], cut: Float[Array, " B"], key: Array,
+) -> dict[str, Float[Array, ""]]:  # fmt: skip
+    """MEASURES of samples from the buffer, of the greedy policy, and of rows that were held out."""
+    net = lens.net(state)
+    few = drawn.obs[:KERNEL_ROWS], drawn.action[:KERNEL_ROWS]
+    kernel = diagnosis.kernel(lambda n: diagnosis.taken(lens.q(n, few[0]), few[1]), net)
+    seen = diagnosis.Look(
+        buffer=lenses.rows(lens, state, drawn),
+        held_out=None if held is None else lenses.rows(lens, state, held),
+        played=lenses.rows(lens, state, own),
+        returns=returns,
+        cut=cut,
+        features=lens.features(net, drawn.obs),
+        fresh=lens.features(fresh, drawn.obs),
+        kernel=kernel,
+        moved=lens.moved(state, drawn, key) if lens.moved else None,
+        largest=state.largest_reward / max(1 - lens.discount, 1e-6),
+    )
+    return diagnosis.measure(seen)
+
+
+def ring_of(episodes: list[Episode]) -> replay.Replay:
+    """Episodes one after another, as the learner would have kept them."""
+    over = [np.arange(len(e.reward)) == len(e.reward) - 1 for e in episodes]
+    columns = (
+        [e.obs[:-1] for e in episodes], [e.action.astype(np.int32) for e in episodes], [e.reward for e in episodes],
+        [o & e.terminated for o, e in zip(over, episodes, strict=True)],
+        [o & (not e.terminated) for o, e in zip(over, episodes, strict=True)], [e.obs[1:] for e in episodes],
+    )  # fmt: skip
+    rows = replay.Rows(*(jnp.asarray(np.concatenate(column))[:, None] for column in columns))
+    return replay.Replay(rows, jnp.int32(rows.reward.shape[0]), None)
+
+
+def followed(
+    played: list[Episode], discount: float, q: Callable[[Array], Float[Array, "B A"]]
+) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
+    """The return from every step of the episodes, where they were cut with the best value in place of the rest, and
+    the weight of that; 0 where an episode ended by itself."""
+    lengths = [len(e.reward) for e in played]
+    reward = np.zeros((len(played), max(lengths)), np.float32)
+    for row, e in zip(reward, played, strict=True):
+        row[len(row) - len(e.reward) :] = e.reward  # zeros before an episode change nothing in it
+    cut = jnp.array([not e.terminated for e in played])
+    best = jnp.max(q(jnp.asarray(np.stack([e.obs[-1] for e in played]))), -1)
+    total, weight = jax.vmap(lambda r, after: diagnosis.returns_to_go(r, discount, after))(
+        jnp.asarray(reward), jnp.where(cut, best, 0)
+    )
+    weight = jnp.where(cut[:, None], weight, 0)
+    whole, rest = (
+        jnp.concatenate([row[-n:] for row, n in zip(rows, lengths, strict=True)]) for rows in (total, weight)
+    )
+    return whole, rest
+
+
+def conclude(x: Subject, looks: list[Json], findings: list[str], *, stopped: bool = False) -> Json:
+    """All looks, and what is beyond its bar at the last; findings of the run itself come first."""
+    last: dict[str, Any] = looks[-1] if looks else dict.fromkeys(diagnosis.MEASURES)
+    turnable = lenses.turnable(x.method, x.config, len(x.space.obs.shape) > 1)
+    limits: Json = {}
+    if findings:
+        rule = diagnosis.RULES["excess"]
+        says = diagnosis.said(rule, turnable, " ".join(findings))
+        limits["diverged"] = {"value": last["excess"], "bar": rule.bar, "says": says}
+    for one in diagnosis.limits({name: last[name] for name in diagnosis.MEASURES}, turnable):
+        measure = "excess" if one.name == "diverged" else one.name
+        limits.setdefault(
+            one.name,
+            {"value": last[measure], "bar": diagnosis.RULES[measure].bar, "times": one.times, "says": one.says},
+        )
+    return {"method": x.method, "env": x.env, "seed": x.seed, "stopped": stopped, "looks": looks, "limits": limits}

@@ -51,7 +51,7 @@ def evaluate(
     if env_id is None:
         raise UserError(f"{run} names no environment: give one with --env.")
     options = env_options if env_options is not None else trained.manifest["env_options"] if env is None else {}
-    envs = registry.make(env_id, num_envs=_copies(env_id, episodes), **options)
+    envs = registry.make(env_id, num_envs=copies(env_id, episodes), **options)
     try:
         check_match(trained.space, envs.space, env_id, inferred=False, who="the run's policies")
         played = [_play(trained, k, envs, episodes, seed, stochastic) for k in range(trained.seeds)]
@@ -82,7 +82,8 @@ def acting(trained: Trained, seed: int, stochastic: bool) -> Policy:
     return (lambda obs, key: agent.act(state, obs, key)[0]) if stochastic else (lambda obs, _: agent.mode(state, obs))
 
 
-def _copies(env_id: str, episodes: int) -> int:
+def copies(env_id: str, episodes: int) -> int:
+    """Copies of an environment in which so many episodes are played."""
     ours = env_id.removeprefix("theodolite/") in registry.TASKS
     return episodes if ours else min(episodes, HOST_COPIES)
 

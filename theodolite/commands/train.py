@@ -95,11 +95,9 @@ def train_here(setup: Any, folder: Path) -> int:
     """Train in this process, showing progress."""
     from theodolite.commands import training
     from theodolite.commands.progress import TrainingDisplay
-    from theodolite.core import findings
     from theodolite.core.runlog import RunLog
 
     plan, log = setup.plan, RunLog(folder, setup.identity, setup.about)
-    finding = ""
     title = f"{plan.method} on {setup.identity['env'] or 'demonstrations'}"
     try:
         with log:
@@ -107,7 +105,6 @@ def train_here(setup: Any, folder: Path) -> int:
             with TrainingDisplay(title, setup.updates, setup.steps_per_update, plan.seeds, first) as display:
                 for chunk in training.logged(setup, log):
                     display.show(chunk)
-                    finding = finding or findings.exploding(chunk)
     except (UserError, NotFinite):
         raise
     except KeyboardInterrupt:
@@ -120,8 +117,8 @@ def train_here(setup: Any, folder: Path) -> int:
     finally:
         if setup.on_host:
             setup.envs.close()
-    if finding:
-        print(f"finding: {finding}", file=sys.stderr)
+    for finding in log.findings:
+        print(f"finding: {finding} Smaller or fewer gradient steps, or slower targets, may help.", file=sys.stderr)
     if first >= setup.updates:
         print(f"{folder} is trained for {first:,} updates already; raise --steps to go on.")
     else:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from theodolite.commands import methods
 from theodolite.commands.methods import Recipe, Traced
 from theodolite.core import demos as demonstrations
-from theodolite.core import minari, runlog
+from theodolite.core import findings, minari, runlog
 from theodolite.core.demos import Demos
 from theodolite.core.env import JaxEnvs, Space
 from theodolite.core.errors import UserError
@@ -147,7 +147,7 @@ def _identity(plan: Plan, learner: str | None, env_id: str | None, space: Space,
 def logged(setup: Setup, log: runlog.RunLog) -> Iterator[Chunk]:
     """The chunks that the folder of an open log does not hold yet, each recorded before it is yielded."""
     plan = setup.plan
-    loop = {"updates": setup.updates, "every": plan.every, "seed": plan.seed, "seeds": plan.seeds}
+    loop = {"first": True, "updates": setup.updates, "every": plan.every, "seed": plan.seed, "seeds": plan.seeds}
     make: Any = setup.recipe.make  # of a Solver or of an Agent, as is_solver says
     if setup.recipe.is_solver:
         like = expected_state(make, setup.traced, setup.recipe.space, plan.seeds)
@@ -162,7 +162,12 @@ def logged(setup: Setup, log: runlog.RunLog) -> Iterator[Chunk]:
         like = expected_carry(make, setup.traced, setup.envs, plan.seeds)
         chunks = train(make, setup.traced, setup.envs, resume=log.resume(like), **loop)
     for chunk in chunks:
+        if not chunk.update:
+            log.begin(chunk.carry)
+            continue
         log.keep(chunk)
+        if not log.findings:
+            log.note(findings.exploding(chunk))
         yield chunk
 
 

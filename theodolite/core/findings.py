@@ -18,6 +18,5 @@ def exploding(chunk: Chunk) -> str:
     update = chunk.update - found.shape[1] + int(column) + 1
     return (
         f"update {update:,}, seed {seed}: values are {found.max():,.0f} times what the largest reward seen, paid for "
-        "ever, would be worth. Q-learning diverges; a smaller learning rate, a slower target network (target_every), "
-        "double or more exploration may help."
+        "ever, would be worth. Q-learning diverges."
     )

@@ -32,6 +32,8 @@ from theodolite.core.train import Chunk
 MANIFEST, METRICS, LAST = "run.json", "metrics.jsonl", "last.npz"
 SAVE_EVERY_S = 2.0
 """Seconds between checkpoints; between them the newest state is kept in memory, and written if the loop ends."""
+CHEAP = 64 * 2**20
+"""Bytes up to which the state before training is worth writing: a large replay that is still empty is not."""
 SAVE_SHARE = 20.0
 """Where writing takes long, as it does with a large replay, this many times as long must lie between checkpoints."""
 
@@ -71,9 +73,11 @@ class RunLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         with self._stack:
             self.save()
-            if isinstance(error, UserError) and self._new and not (self.folder / LAST).exists():
+            if isinstance(error, UserError) and self._new and self.update == 0:
                 self._forget()
                 return
+            if isinstance(error, NotFinite):
+                self.note(str(error))
             self.manifest["sessions"][-1]["wall_s"] = round(time.monotonic() - self._started, 1)
             self._write_manifest()
         if isinstance(error, NotFinite):
@@ -81,7 +85,7 @@ class RunLog:
 
     def _forget(self) -> None:
         """Leave a new folder as if untouched: settings that were refused must not stand in the way of mended ones."""
-        for name in (MANIFEST, METRICS):
+        for name in (MANIFEST, METRICS, LAST):
             (self.folder / name).unlink(missing_ok=True)
 
     def state_before(self) -> str:
@@ -89,6 +93,17 @@ class RunLog:
         if not (self.folder / LAST).exists():
             return "No state was saved before it: this was in the first chunk of updates."
         return f"State before it: {self.folder / LAST} (update {self.update:,})."
+
+    @property
+    def findings(self) -> list[str]:
+        """What the run's own numbers say went wrong, in this session or before."""
+        return self.manifest.get("findings", [])
+
+    def note(self, finding: str) -> None:
+        """Write a finding into the manifest, once; the run may go on."""
+        if finding and finding not in self.findings:
+            self.manifest["findings"] = [*self.findings, finding]
+            self._write_manifest()
 
     def resume(self, like: PyTree) -> tuple[int, PyTree] | None:
         """(updates done, carry) of the checkpoint, None if there is none; drops the metrics that came after it.
@@ -111,6 +126,11 @@ class RunLog:
         if found:
             os.truncate(metrics, size)
         return self.update, carry
+
+    def begin(self, carry: PyTree) -> None:
+        """Save the state before the first update if that is cheap: a first chunk that fails then leaves a state."""
+        if sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(carry)) <= CHEAP:
+            checkpoint.save(self.folder / LAST, carry, update=0, metrics_bytes=0)
 
     def keep(self, chunk: Chunk) -> None:
         """Append a chunk's metrics, and save its state now or soon.

@@ -62,6 +62,7 @@ def train(
     seeds: int = 1,
     stacked: bool = False,
     resume: tuple[int, Carry] | None = None,
+    first: bool = False,
 ) -> Iterator[Chunk]:
     """Train `make(config)` for `updates` updates, yielding after every `every` of them.
 
@@ -70,6 +71,7 @@ def train(
     `resume` is (updates done, carry), with the carry of a checkpoint: the same numbers follow as without the pause.
     On a JAX environment all seeds are one program and the result is the same bits; a host environment takes one seed,
     and after a resume its episodes start anew, from a seed that depends on the update alone.
+    With `first` a new run also yields what it starts from: a chunk of no updates, without metrics.
 
     Raises:
         NotFinite: a metric or a parameter of the agent is NaN or infinite.
@@ -79,9 +81,15 @@ def train(
         chunks = _train_jax(make, config, envs, updates, every, run_keys(seed, seeds), stacked, resume)
     else:
         chunks = _train_host(make, config, envs, updates, every, seed, resume)
+    yield from _checked(chunks, first)
+
+
+def _checked(chunks: Iterator[Chunk], first: bool) -> Iterator[Chunk]:
     for chunk in chunks:
-        check_finite(chunk)
-        yield chunk
+        if chunk.update:
+            check_finite(chunk)
+        if chunk.update or first:
+            yield chunk
 
 
 def update_keys(key: PRNGKey, update: Array | int) -> tuple[PRNGKey, PRNGKey]:
@@ -136,6 +144,7 @@ def solve(
     seeds: int = 1,
     stacked: bool = False,
     resume: tuple[int, Learnt] | None = None,
+    first: bool = False,
 ) -> Iterator[Chunk]:
     """The same for a method without an environment: `make(config).step` is called `updates` times.
 
@@ -152,9 +161,8 @@ def solve(
         state, metrics = make(c).step(carry.agent, jax.random.fold_in(key, update + 1))
         return Learnt(state), metrics
 
-    for chunk in _chunks(begin, one, config, updates, every, run_keys(seed, seeds), stacked, resume):
-        check_finite(chunk)
-        yield chunk
+    chunks = _chunks(begin, one, config, updates, every, run_keys(seed, seeds), stacked, resume)
+    yield from _checked(chunks, first)
 
 
 def _chunks(begin, one, config, updates, every, keys, stacked, resume) -> Iterator[Chunk]:
@@ -174,6 +182,8 @@ def _chunks(begin, one, config, updates, every, keys, stacked, resume) -> Iterat
     begin = jax.jit(over_seeds(begin, len(keys), (axis, 0)), compiler_options=RUNS_ONCE)
     advance = jax.jit(over_seeds(advance, len(keys), (axis, 0, 0, None, None)), donate_argnums=1)
     done, carry = resume or (0, begin(config, keys))
+    if resume is None:
+        yield Chunk(0, carry, {})
     while done < updates:
         count = min(every, updates - done)
         carry, metrics = advance(config, carry, keys, jnp.int32(done), jnp.int32(count))
@@ -219,6 +229,8 @@ def _train_host(make, config, envs, updates, every, seed, resume) -> Iterator[Ch
         # the configuration is traced here too: folded in as a constant it would give other last bits
         init = jax.jit(lambda c, key: make(c).init(key, space), compiler_options=RUNS_ONCE)
         done, carry = 0, start_host(partial(init, config), envs, jax.random.fold_in(key, 0), env_seed(seed, 0))
+    if resume is None:
+        yield Chunk(0, jax.tree.map(lambda x: x[None], carry), {})
     while done < updates:
         rows = []
         for update in range(done, min(done + every, updates)):
