@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = {
-    "PreQN": "#0063a6", "PreQN, no line search": "#3f93cc", "PreQN, relu": "#8f3a84", "no preconditioning": "#c8500a",
+    "PreQN": "#0063a6", "PreQN, no line search": "#3f93cc", "PreQN, relu": "#8f3a84",
+    "PreQN, right across": "#2b8a99", "PreQN, still across": "#6a4fb0", "no preconditioning": "#c8500a",
     "DDPG, no target": "#b3344a", "DDPG": "#857000", "TD3": "#00805e", "SAC": "#5b6570",
 }  # fmt: skip
+CHOOSING = {"PreQ-DQN": "#0063a6", "DQN, no target": "#b3344a", "DQN": "#00805e"}
+NETS = {"relu": "#b3344a", "tanh": "#857000", "sin": "#0063a6"}
 HEIGHT = 2.75
 """Inches of a row of two panels."""
 
 
 def figure(scores: Scores) -> "Figure":
-    """Eight panels, two a row."""
+    """Ten panels, two a row."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -29,6 +32,7 @@ def figure(scores: Scores) -> "Figure":
 
     panels: tuple[tuple[str, Callable[..., None]], ...] = (
         ("Learning without a target network", _curves), ("What was learned", _finals),
+        ("Where actions are choices: CartPole", _choices), ("Which shapes diverge?", _shapes),
         ("Does β tell what diverges?", _bands), ("Which networks generalise most?", _ratios),
         ("Whole tables as batches", _tables), ("Off the batch", _off_batch),
         ("Which damping is best?", _damping), ("What does a step cost?", _cost),
@@ -121,6 +125,47 @@ def _finals(axes: "Axes", scores: Scores) -> None:
         _key(axes, loc="lower right")
 
 
+def _choices(axes: "Axes", scores: Scores) -> None:
+    """Scores of the greedy policy, and at the right how many seeds diverged."""
+    for y, (arm, colour) in enumerate(CHOOSING.items()):
+        own, gone = (_scores(scores, metric, arm, "CartPole") for metric in ("score", "diverged"))
+        at = _estimate([own], "iqm")
+        if at is None:
+            continue
+        axes.plot(own, np.full(len(own), y), "|", color=colour, alpha=0.45, markersize=9)
+        axes.hlines(y, at[1], at[2], color=colour, linewidth=1.8)
+        axes.plot(at[0], y, "o", color=colour, markersize=6)
+        axes.annotate(f"{int(gone.sum())} of {len(gone)} diverged", (0.02, y - 0.3), ("axes fraction", "data"),
+                      fontsize=7.5, color=colour, va="center")  # fmt: skip
+    axes.set_yticks(range(len(CHOOSING)), list(CHOOSING))
+    for label, colour in zip(axes.get_yticklabels(), CHOOSING.values(), strict=True):
+        label.set_color(colour)
+    axes.set_ylim(len(CHOOSING) - 0.4, -0.6)
+    axes.axvline(1, color="#5d6873", linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("score of the greedy policy (1: solved)")
+
+
+def _shapes(axes: "Axes", scores: Scores) -> None:
+    """Divergence of plain steps over depth, an activation a colour and a width a marker; worlds pooled."""
+    shapes = preqn_tabular.ARCHITECTURES
+    for i, (activation, colour) in enumerate(NETS.items()):
+        for j, width in enumerate(sorted({w for a, w, _ in shapes if a == activation})):
+            found = []
+            for depth in sorted({d for a, w, d in shapes if (a, w) == (activation, width)}):
+                arm = preqn_tabular.named((activation, width, depth))
+                cases = scores.cases("diverged", [arm])
+                columns = [_scores(scores, "diverged", arm, case) for case in cases]
+                found.append((depth + 0.07 * (2 * i + j - 2.5), _estimate(columns)))
+            _spots(axes, found, colour, "o^"[j], f"{activation} {width}")
+    axes.set_xticks(sorted({d for *_, d in shapes}))
+    axes.set_xlabel("hidden layers (colour: activation; marker: width)")
+    axes.set_ylabel("share that diverges")
+    axes.set_ylim(-0.05, 1.5)
+    axes.set_yticks([0, 0.5, 1])
+    _key(axes, loc="upper left", ncols=3)
+
+
 def _bands(axes: "Axes", scores: Scores) -> None:
     for i, (kind, label) in enumerate((("linear", "linear features"), ("network", "kernel of a network"))):
         found = [(x + 0.12 * i, _estimate([_scores(scores, "diverged", band, kind)]))
@@ -142,7 +187,7 @@ def _ratios(axes: "Axes", scores: Scores) -> None:
             arms = [a for a in scores.arms("ratio") if a.startswith(activation + " ") and a.endswith(f" {depth}")]
             columns = [_scores(scores, "ratio", arm, case) for arm in arms for case in cases]
             found.append((depth + 0.06 * (i - 1), _estimate(columns)))
-        _spots(axes, found, ("#b3344a", "#857000", "#0063a6")[i], "os^"[i], activation)
+        _spots(axes, found, NETS[activation], "os^"[i], activation)
     axes.set_xticks(preqn_theory.DEPTHS)
     axes.set_xlabel("hidden layers (widths and tasks pooled)")
     axes.set_ylabel("row ratio of a fresh network")
@@ -162,11 +207,17 @@ def _tables(axes: "Axes", scores: Scores) -> None:
             axes.plot(x, 10**middle, "s^ov"[i], color=colours[i], markersize=5, label="" if j else arm)
     axes.set_yscale("log")
     axes.axhline(preqn_tabular.BLOWN, color="#5d6873", linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.set_xticks(range(len(worlds)), [w.replace(" ", "\n") for w in worlds], fontsize=8)
+    axes.set_xticks(range(len(worlds)), [_with_skips(scores, w) for w in worlds], fontsize=8)
     axes.grid(visible=False, axis="x")
     axes.set_ylabel("error to Q* (dashes: diverged)")
     axes.margins(y=0.3)
     _key(axes, ncols=2, loc="lower left")
+
+
+def _with_skips(scores: Scores, world: str) -> str:
+    """A world's name, and what share of its steps PreQN gave up."""
+    skipped = _scores(scores, "skipped", "PreQN", world)
+    return f"{world}\n{skipped.mean():.0%} skipped" if len(skipped) else world
 
 
 def _batches(scores: Scores) -> list[str]:
