@@ -126,7 +126,7 @@ def _finals(axes: "Axes", scores: Scores) -> None:
 
 
 def _choices(axes: "Axes", scores: Scores) -> None:
-    """Scores of the greedy policy, and at the right how many seeds diverged."""
+    """Scores of the greedy policy, and how many seeds diverged."""
     for y, (arm, colour) in enumerate(CHOOSING.items()):
         own, gone = (_scores(scores, metric, arm, "CartPole") for metric in ("score", "diverged"))
         at = _estimate([own], "iqm")
@@ -135,8 +135,9 @@ def _choices(axes: "Axes", scores: Scores) -> None:
         axes.plot(own, np.full(len(own), y), "|", color=colour, alpha=0.45, markersize=9)
         axes.hlines(y, at[1], at[2], color=colour, linewidth=1.8)
         axes.plot(at[0], y, "o", color=colour, markersize=6)
-        axes.annotate(f"{int(gone.sum())} of {len(gone)} diverged", (0.02, y - 0.3), ("axes fraction", "data"),
-                      fontsize=7.5, color=colour, va="center")  # fmt: skip
+        said = f"{int(gone.sum())} of {len(gone)} diverged"
+        place = {"xy": (0.02, y - 0.3), "xycoords": ("axes fraction", "data")}
+        axes.annotate(said, **place, fontsize=7.5, color=colour, va="center")
     axes.set_yticks(range(len(CHOOSING)), list(CHOOSING))
     for label, colour in zip(axes.get_yticklabels(), CHOOSING.values(), strict=True):
         label.set_color(colour)
