@@ -210,6 +210,7 @@ def _tables(axes: "Axes", scores: Scores) -> None:
     axes.axhline(preqn_tabular.BLOWN, color="#5d6873", linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_xticks(range(len(worlds)), [_with_skips(scores, w) for w in worlds], fontsize=8)
     axes.grid(visible=False, axis="x")
+    axes.set_xlabel("world, and how many of its steps PreQN skipped")
     axes.set_ylabel("error to Q* (dashes: diverged)")
     axes.margins(y=0.3)
     _key(axes, ncols=2, loc="lower left")
@@ -218,7 +219,7 @@ def _tables(axes: "Axes", scores: Scores) -> None:
 def _with_skips(scores: Scores, world: str) -> str:
     """A world's name, and what share of its steps PreQN gave up."""
     skipped = _scores(scores, "skipped", "PreQN", world)
-    return f"{world}\n{skipped.mean():.0%} skipped" if len(skipped) else world
+    return f"{world}\n{skipped.mean():.0%}" if len(skipped) else world
 
 
 def _batches(scores: Scores) -> list[str]:
