@@ -219,7 +219,7 @@ ARCHITECTURES: tuple[Shape, ...] = tuple(
 )
 
 
-def named(shape: Shape) -> str:
+def named(shape: tuple[str, int, int]) -> str:
     """The arm of a shape, "relu 64 2"."""
     return " ".join(map(str, shape))
 
