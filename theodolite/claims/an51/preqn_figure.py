@@ -245,7 +245,7 @@ def _off_batch(axes: "Axes", scores: Scores) -> None:
     axes.set_xlabel("pairs of a batch (worlds pooled)")
     axes.set_ylabel("on pairs not in the batch")
     axes.margins(y=0.35)
-    _key(axes, loc="upper left", ncols=2)
+    _key(axes, loc="upper left", ncols=2, columnspacing=0.8, borderpad=0.1, handletextpad=0.5)
 
 
 def _damping(axes: "Axes", scores: Scores) -> None:
