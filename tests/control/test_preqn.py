@@ -153,13 +153,13 @@ def test_any_learner_of_continuous_actions_can_take_the_step(learner):
         critics, memory, m = step.step(now, memory, b, target)
         return critics, memory, m | {"alike": jnp.sum(b.index[:, None] == b.index[None]) - b.index.size}
 
-    agent = learner.agent(c, step._replace(step=counted, adds=step.adds | {"alike": "pairs that are one row twice"}))
+    agent = learner.agent(c, step._replace(step=counted, adds=(*step.adds, ("alike", "pairs that are one row twice"))))
     s = agent.init(jax.random.key(0), SPACE)
     draw = lambda *shape: jnp.cos(jnp.arange(np.prod(shape), dtype=jnp.float32)).reshape(shape)  # noqa: E731
     never = jnp.zeros((8, 2), bool)
     batch = Batch(draw(8, 2, 3), draw(8, 2, 2), draw(8, 2), draw(8, 2), never, never, draw(8, 2, 3))
     after, m = jax.jit(agent.update)(s, batch, jax.random.key(1))
-    assert m.keys() == learner.METRICS.keys() | step.adds.keys() | {"alike"}
+    assert m.keys() == learner.METRICS.keys() | dict(step.adds).keys() | {"alike"}
     assert m["alike"] == 0  # of two times six out of sixteen rows some would be, were they drawn with repeats
     assert 0 < m["alpha"] <= 1 and m["skipped"] < 1 and len(after.learner.critics.nets) == 2
     assert m["alignment"] / (1 - m["skipped"]) >= 0.9 - 1e-5

@@ -7,9 +7,8 @@
 How critics move towards their targets is an argument of the learner (`CriticStep`); `regression` is the usual one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import pairwise
-from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
@@ -100,8 +99,8 @@ class CriticStep(NamedTuple):
     step: Callable[[Critics, PyTree, replay.Sample, Float[Array, " B"]], tuple[Critics, PyTree, Metrics]]
     repeats: bool = True
     """Whether a sample may hold a transition twice."""
-    adds: Mapping[str, str] = MappingProxyType({})
-    """Metrics of its own, which join the learner's METRICS, with their meaning."""
+    adds: tuple[tuple[str, str], ...] = ()
+    """Metrics of its own, which join the learner's METRICS: names and what they mean."""
 
 
 def check(space: Space, choices: str = "dqn") -> Box:

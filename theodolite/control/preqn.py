@@ -199,7 +199,7 @@ def critic_step(c: Config) -> CriticStep:
         loss = jnp.sum(jnp.mean((target[None] - predicted) ** 2, 1))
         return Critics(after), nothing, {"critic_loss": loss, **actor_critic.described(predicted), **metrics}
 
-    return CriticStep(lambda critics: None, step, repeats=False, adds=OF_THE_STEP)
+    return CriticStep(lambda critics: None, step, repeats=False, adds=tuple(OF_THE_STEP.items()))
 
 
 def _moved(c: Config, net: nets.MLP, x: Array, target: Array) -> tuple[nets.MLP, Array, Metrics]:
