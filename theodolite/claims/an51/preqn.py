@@ -141,7 +141,9 @@ ITEM = Item(
         "ten times what the largest reward seen, paid for ever, would be worth; one that does not stay finite is given "
         "the worst return of its task.",
         "'Right across' and 'still across' solve for two batches at once, and ask the second to move by its own errors "
-        "or not to move; both make it as dear as a batch of twice the size.",
+        "or not to move; both make it as dear as a batch of twice the size. In a trial on another seed the test of "
+        "alignment refused every step of 'still across': batches of one memory are too alike for the one to move "
+        "without the other. Its low return then says that there are no such steps, and not what they would teach.",
         "With choices: CartPole-v1, a step per four transitions, DQN at the settings of `distributional`; target "
         "networks are copied every 100 steps, or without them every step.",
         "Networks of many shapes learn by plain steps at the largest rate at which regression on fixed targets would "
