@@ -85,7 +85,16 @@ def _differences(module: Any) -> list[str]:
         items.append(f"{number}. {_sentence(item)}.")
         rest, number = f"{number + 1}. {after}" if mark else "", number + 1
     paper, _, note = whom.partition(", ") if "(" not in whom else (whom, "", "")
-    return [f"## Differences from {paper}", f"{note[:1].upper()}{note[1:]}:" if note else "", "\n".join(items)]
+    return [f"## Differences from {paper}", f"{_lead(paper, note)}:" if note else "", "\n".join(items)]
+
+
+def _lead(paper: str, note: str) -> str:
+    """What is said of all differences, as a sentence of its own where the docstring has a relative clause."""
+    first, _, rest = note.partition(" ")
+    owner = paper + ("'" if paper.endswith("s") else "'s")
+    said = {"which": f"{paper} {rest}", "whose": f"{owner} {rest}", "of": note.replace("of which", "of these,", 1)}
+    said = said.get(first, note)
+    return said[:1].upper() + said[1:]
 
 
 def _sentence(text: str) -> str:

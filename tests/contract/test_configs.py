@@ -102,7 +102,7 @@ PRECONDITIONED = {
     "line_search": Field(False, companions={"first_alpha": 100.0}),
     "eta": Field(-1.0, (-1.1, 1.1), {"first_alpha": 100.0}),
     "first_alpha": Field(0.01, (0.0,)),
-    "decay": Field(0.1, (0.0,), {"first_alpha": 100.0}),
+    "decay": Field(0.1, (0.0, 1.0, 2.0), {"first_alpha": 100.0}),
     "tries": Field(1, (0,), {"first_alpha": 100.0}),
     "solver": Field("eigen", ("no such solver",), {"cutoff": 0.1}),
     "damping": Field(1.0, (-0.1,)),
@@ -187,6 +187,8 @@ TABLES = {
                     "noise": Field(0.5, (0.0,)),
                     "hidden": COMMON["hidden"],
                     "held_out": Field(0, (-1,)),
+                    "second_batch": Field(3, (-1,)),
+                    "across": Field("right", ("no such change",), {"second_batch": 3}),
                 }
             ).items()
         },

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from theodolite.control import actor_critic, preqn, td3
+from theodolite.control import actor_critic, preqn, sac, td3
 from theodolite.core import replay
 from theodolite.core.agent import Batch
 from theodolite.core.drive import collect, start
-from theodolite.core.env import Box, Space
+from theodolite.core.env import Box, Discrete, Space
+from theodolite.core.errors import UserError
 from theodolite.core.train import train
 from theodolite.envs.registry import make
 
@@ -95,6 +96,31 @@ def test_a_step_is_numpy_s_least_squares_step_of_least_norm(double, seen):
     assert m["alpha"] == pytest.approx(1e-4) and m["skipped"] == 0
 
 
+@pytest.mark.parametrize("across", ["still", "right"])
+def test_a_second_batch_stays_or_moves_by_its_own_errors(double, seen, across):
+    now, b, error = seen
+    c = replace(C, line_search=False, first_alpha=1e-4, batch_size=4, second_batch=2, across=across)
+    critics, _, m = critic_step(c, now, b)
+    change = (slow_q(critics.nets[0], b.obs, b.action) - slow_q(now.critics.nets[0], b.obs, b.action)) / 1e-4
+    wanted = np.r_[error[:4], np.zeros(2) if across == "still" else error[4:]]
+    np.testing.assert_allclose(change, wanted, atol=2e-3 * np.abs(error).max())
+    np.testing.assert_allclose(m["moved"], 1e-4 * np.sqrt((change[:4] ** 2).mean()), rtol=1e-6)
+    np.testing.assert_allclose(m["critic_loss"], (error**2).mean(), rtol=1e-9)
+
+
+def test_both_batches_are_of_any_age_and_the_policy_climbs_on_the_first(double, seen):
+    now, b, _ = seen
+    c, key = replace(C, batch_size=4, second_batch=2), jax.random.key(3)
+    after, _ = jax.jit(lambda now: preqn.improve(c, actor_critic.no_memory(SPACE, 64, 8), now, b, key))(now)
+    order = np.asarray(jax.random.permutation(jax.random.fold_in(key, 1), 6))
+    assert not (order == np.arange(6)).all()
+    mixed = jax.tree.map(lambda x: x[order], b)
+    critics, _, _ = critic_step(c, now, mixed)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-7), after.critics, critics)
+    climbed = actor_critic.ascend(now.policy, now.policy_opt, critics, mixed.obs[:4], c.policy_learning_rate)[0]
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-7), after.policy.net, climbed.net)
+
+
 def test_without_an_aligned_step_the_critic_stays_and_the_policy_moves(double, seen):
     now, b, _ = seen
     c = replace(C, first_alpha=1e6, tries=1)
@@ -118,17 +144,31 @@ def test_what_a_step_does_to_a_batch_that_it_did_not_see(double, seen):
     np.testing.assert_allclose([found["held_out_alignment"], found["spill"]], [cosine, spill], rtol=1e-7)
 
 
-def test_any_learner_of_continuous_actions_can_take_the_step():
-    c = td3.Config(rollout=8, train_every=8, learning_starts=0, replay=64, batch_size=6, hidden=(6,))
-    agent = td3.agent(c, preqn.critic_step(replace(C, damping=1e-4, eta=0.9)))
+@pytest.mark.parametrize("learner", [td3, sac])
+def test_any_learner_of_continuous_actions_can_take_the_step(learner):
+    c = learner.Config(rollout=8, train_every=8, learning_starts=0, replay=16, batch_size=6, hidden=(6,))
+    step = preqn.critic_step(replace(C, damping=1e-4, eta=0.9))
+
+    def counted(now, memory, b, target):
+        critics, memory, m = step.step(now, memory, b, target)
+        return critics, memory, m | {"alike": jnp.sum(b.index[:, None] == b.index[None]) - b.index.size}
+
+    agent = learner.agent(c, step._replace(step=counted, adds=(*step.adds, ("alike", "pairs that are one row twice"))))
     s = agent.init(jax.random.key(0), SPACE)
     draw = lambda *shape: jnp.cos(jnp.arange(np.prod(shape), dtype=jnp.float32)).reshape(shape)  # noqa: E731
     never = jnp.zeros((8, 2), bool)
     batch = Batch(draw(8, 2, 3), draw(8, 2, 2), draw(8, 2), draw(8, 2), never, never, draw(8, 2, 3))
     after, m = jax.jit(agent.update)(s, batch, jax.random.key(1))
+    assert m.keys() == learner.METRICS.keys() | dict(step.adds).keys() | {"alike"}
+    assert m["alike"] == 0  # of two times six out of sixteen rows some would be, were they drawn with repeats
     assert 0 < m["alpha"] <= 1 and m["skipped"] < 1 and len(after.learner.critics.nets) == 2
     assert m["alignment"] / (1 - m["skipped"]) >= 0.9 - 1e-5
     assert jax.tree.leaves(after.learner.critic_memory) == []
+
+
+def test_choices_are_sent_to_the_method_for_choices():
+    with pytest.raises(UserError, match=r"Use a method for choices \(preq_dqn\)"):
+        preqn.init(C, jax.random.key(0), Space(Box((4,)), Discrete(2)))
 
 
 def test_learning_waits_and_the_share_of_skipped_steps_is_counted():

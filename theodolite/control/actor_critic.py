@@ -92,15 +92,19 @@ class CriticStep(NamedTuple):
     """How critics move towards targets.
 
     `init(critics)` is whatever the step remembers, a pytree of arrays. `step(critics, memory, sample, target)` returns
-    both anew, and as metrics `critic_loss` and what `described` says of the predictions before it.
+    both anew, and as metrics `critic_loss`, what `described` says of the predictions before it, and what it adds.
     """
 
     init: Callable[[Critics], PyTree]
     step: Callable[[Critics, PyTree, replay.Sample, Float[Array, " B"]], tuple[Critics, PyTree, Metrics]]
+    repeats: bool = True
+    """Whether a sample may hold a transition twice."""
+    adds: tuple[tuple[str, str], ...] = ()
+    """Metrics of its own, which join the learner's METRICS: names and what they mean."""
 
 
-def check(space: Space) -> Box:
-    """The box of actions.
+def check(space: Space, choices: str = "dqn") -> Box:
+    """The box of actions; `choices` is the method to take where they are choices.
 
     Raises:
         UserError: observations or actions are no vectors, or actions have no finite bounds.
@@ -109,7 +113,7 @@ def check(space: Space) -> Box:
     if not isinstance(box, Box) or len(box.shape) != 1 or not box.bounded:
         raise UserError(
             f"actions lie in {box}, expected a vector between finite bounds: this policy is squashed into a box. Use a "
-            "method for choices (dqn), or one whose actions are unbounded (ppo, trpo)."
+            f"method for choices ({choices}), or one whose actions are unbounded (ppo, trpo)."
         )
     if len(space.obs.shape) != 1:
         raise UserError(
@@ -253,13 +257,16 @@ def random_log_prob(random: Bool[Array, ""], box: Box, later: Distribution, acti
 
 def learn(
     c: Schedule, m: Memory, now: Learner, key: PRNGKey, *, paid: int,
-    improve: Callable[[Learner, replay.Sample, PRNGKey], tuple[Learner, Metrics]], repeats: bool = True,
+    improve: Callable[[Learner, replay.Sample, PRNGKey], tuple[Learner, Metrics]], repeats: bool = True, more: int = 0,
 ) -> tuple[Learner, Metrics]:  # fmt: skip
-    """`paid` gradient steps on samples of the memory, none before learning starts; metrics have one row per step."""
+    """`paid` gradient steps on samples of the memory, none before learning starts; metrics have one row per step.
+
+    Samples hold a batch, and so many transitions `more`.
+    """
 
     def one(now: Learner, key: PRNGKey) -> tuple[Learner, Metrics]:
         draw_key, step_key = jax.random.split(key)
-        return improve(now, replay.sample(m.replay, draw_key, c.batch_size, repeats=repeats), step_key)
+        return improve(now, replay.sample(m.replay, draw_key, c.batch_size + more, repeats=repeats), step_key)
 
     started = replay.held(m.replay) >= max(c.learning_starts, 1)
     return replay.gradient_steps(one, now, key, paid, started)

@@ -12,7 +12,7 @@ w = s / (s + λ), and however small α is the cosine stays below Σ w d² / (|d|
 As λ grows, Z tends to Δ / λ, which is the semi-gradient of temporal-difference learning with rate α / λ.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from theodolite.control import ntk
 from theodolite.core.arrays import Scalar
+from theodolite.core.config import between, inside, non_negative, one_of, positive
 from theodolite.core.nets import MLP
 
 Solver = Literal["cholesky", "eigen"]
@@ -27,6 +28,13 @@ FLOOR = 1e-30
 """Below it a size is none."""
 AT_ONCE = 2
 """Sizes that are tried first: a critic that has learned a little accepts one of them nearly always."""
+
+
+CONSTRAINTS = {
+    "eta": between(-1, 1), "first_alpha": positive, "decay": inside(0, 1), "tries": positive,
+    "solver": one_of("cholesky", "eigen"), "damping": non_negative, "cutoff": non_negative,
+}  # fmt: skip
+"""Of the fields of a Config whose learner takes such steps; beside them it has `line_search`."""
 
 
 class Rules(NamedTuple):
@@ -59,6 +67,12 @@ class Taken(NamedTuple):
     change: Float[Array, " B"]
     """Of Q on the batch."""
     row_ratio: Float[Array, ""]
+
+
+def rules(c: Any) -> Rules:
+    """How a step is made by a Config with the fields of `CONSTRAINTS` and `line_search`."""
+    tries, eta = (c.tries, c.eta) if c.line_search else (1, -2.0)
+    return Rules(c.solver, c.damping, c.cutoff, grid(c.first_alpha, c.decay, tries), eta)
 
 
 def grid(first: Scalar, decay: Scalar, tries: int) -> Float[Array, " T"]:

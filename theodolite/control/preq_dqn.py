@@ -19,11 +19,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from theodolite.control import actor_critic, exploring, ntk, preconditioning
-from theodolite.control.preconditioning import Rules, Solver
+from theodolite.control.preconditioning import Solver
 from theodolite.core import nets, replay
 from theodolite.core.agent import Agent, Batch, RewardOf
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey
-from theodolite.core.config import between, config, non_negative, one_of, positive, probability, require, sizes
+from theodolite.core.config import config, non_negative, one_of, positive, probability, require, sizes
 from theodolite.core.env import Action, Discrete, Obs, Space
 from theodolite.core.errors import UserError
 
@@ -88,16 +88,15 @@ class Config:
     """Eigenvalues below this share of the largest count as 0, where the solver is `eigen`."""
 
     def __post_init__(self):
-        counts = ("rollout", "train_every", "replay", "batch_size", "n_step", "epsilon_steps", "tries")
+        counts = ("rollout", "train_every", "replay", "batch_size", "n_step", "epsilon_steps")
         require(
             self,
-            **dict.fromkeys((*counts, "first_alpha", "decay"), positive),
-            **dict.fromkeys(("learning_starts", "damping", "cutoff"), non_negative),
+            **dict.fromkeys(counts, positive),
             **dict.fromkeys(("discount", "epsilon_start", "epsilon_end"), probability),
-            eta=between(-1, 1),
+            **preconditioning.CONSTRAINTS,
+            learning_starts=non_negative,
             hidden=sizes(),
             activation=one_of(*nets.ACTIVATIONS),
-            solver=one_of("cholesky", "eigen"),
         )
 
 
@@ -154,12 +153,6 @@ def _actions(s: State) -> int:
     return s.net.layers[-1].bias.shape[0]
 
 
-def rules(c: Config) -> Rules:
-    """How a step is made."""
-    tries, eta = (c.tries, c.eta) if c.line_search else (1, -2.0)
-    return Rules(c.solver, c.damping, c.cutoff, preconditioning.grid(c.first_alpha, c.decay, tries), eta)
-
-
 def targets(c: Config, net: nets.MLP, b: replay.Sample) -> Float[Array, " B"]:
     """R + γᵐ (1 - terminated) max_a Q(s', a), by the network that is to be changed."""
     reward, discount = b.returns(c.discount)
@@ -171,7 +164,7 @@ def improve(c: Config, net: nets.MLP, b: replay.Sample) -> tuple[nets.MLP, Metri
     obs = b.obs.astype(jnp.float32)
     x = ntk.parts(net, obs, b.action)
     error = targets(c, net, b) - x.q
-    taken = preconditioning.step(net, x, obs, b.action, error, rules(c))
+    taken = preconditioning.step(net, x, obs, b.action, error, preconditioning.rules(c))
     return taken.net, {
         "loss": jnp.mean(error**2),
         "value": jnp.mean(x.q),

@@ -9,14 +9,20 @@ can reach (`attainable`, see `preconditioning`): if that stays below η every st
 Turned up it ends at the semi-gradient of DDPG without target networks: `damping` equal to the batch's size and no line
 search is temporal-difference learning at about its largest stable rate.
 
+A `second_batch` H carries the rule across batches: K is then the kernel of both, with K(B, H) between them, and Z
+solves for Δ on B and, on H, for no change (`still`: what is learned on B generalises to no pair of H) or for H's own
+errors (`right`: it generalises as H would have it, as on one batch of both). Alignment is tested on both, and the
+policy climbs on B.
+
 Differences from the paper, which has neither code nor a table of settings:
 1. The grid starts at 1 and halves; when no α passes, the step is skipped and counted; 2. the kernel is summed from
 layers' inputs and gradients, and solved by a Cholesky factor with relative damping, or among the larger eigenvalues;
 3. rows of a batch are distinct, one from each even share of the memory; 4. policy, noise and start are TD3's here, with
-Adam's step at the 1e-3 of the authors' code base; 5. a step that would leave values not finite is skipped, too.
+Adam's step at the 1e-3 of the authors' code base; 5. steps that would leave values not finite are skipped, too.
 """
 
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,12 +30,12 @@ from jaxtyping import Array, Float
 
 from theodolite.control import actor_critic, ntk, preconditioning
 from theodolite.control.actor_critic import Critics, CriticStep, Memory, Policy
-from theodolite.control.preconditioning import Rules, Solver, Taken
+from theodolite.control.preconditioning import Solver
 from theodolite.core import nets, optim, replay
 from theodolite.core.agent import Agent, Batch, RewardOf
 from theodolite.core.arrays import Arrays, Flag, Metrics, PRNGKey
 from theodolite.core.claim import Paper
-from theodolite.core.config import between, config, non_negative, one_of, positive, probability, require, sizes
+from theodolite.core.config import config, non_negative, one_of, positive, probability, require, sizes
 from theodolite.core.env import Action, Box, Obs, Space
 
 PAPER = Paper(
@@ -49,6 +55,11 @@ METRICS = {
     "excess": "largest predicted return as a share of what the largest reward seen, paid for ever, would be worth: "
     "above 1 no policy can have such a value",
 }
+OF_THE_STEP = {n: METRICS[n] for n in ("alpha", "skipped", "attainable", "multipliers", "row_ratio")} | {
+    "alignment": "mean cosine of what steps did to the values of the batch with its errors, 0 where none was accepted",
+    "moved": "root mean square of that change",
+}
+"""What the step adds to the metrics of the learner that takes it."""
 
 
 @config
@@ -95,18 +106,22 @@ class Config:
     """Eigenvalues below this share of the largest count as 0, where the solver is `eigen`."""
     held_out: int = 0
     """Transitions drawn beside each batch to see what a step does to what it does not see; 0 looks at none."""
+    second_batch: int = 0
+    """Transitions of a second batch, whose values a step does see; 0 has none."""
+    across: Literal["still", "right"] = "still"
+    """What a step is to do to the second batch: leave its values as they are, or move them by their own errors."""
 
     def __post_init__(self):
-        counts = ("rollout", "train_every", "replay", "batch_size", "tries")
+        counts = ("rollout", "train_every", "replay", "batch_size")
         require(
             self,
-            **dict.fromkeys((*counts, "policy_learning_rate", "noise", "first_alpha", "decay"), positive),
-            **dict.fromkeys(("learning_starts", "random_steps", "damping", "cutoff", "held_out"), non_negative),
+            **dict.fromkeys((*counts, "policy_learning_rate", "noise"), positive),
+            **dict.fromkeys(("learning_starts", "random_steps", "held_out", "second_batch"), non_negative),
+            **preconditioning.CONSTRAINTS,
             discount=probability,
-            eta=between(-1, 1),
             hidden=sizes(),
             activation=one_of(*nets.ACTIVATIONS),
-            solver=one_of("cholesky", "eigen"),
+            across=one_of("still", "right"),
         )
 
 
@@ -136,6 +151,7 @@ def init(c: Config, key: PRNGKey, space: Space) -> State:
     Raises:
         UserError: observations or actions are no vectors, actions have no bounds, or replay is too small.
     """
+    actor_critic.check(space, choices="preq_dqn")
     policy_key, critic_key = jax.random.split(key)
     policy = actor_critic.policy(policy_key, space, c.hidden)
     critics = actor_critic.critics(critic_key, space, c.hidden, c.activation)
@@ -162,12 +178,6 @@ def _random(c: Config, s: State) -> Flag:
     return s.memory.steps < c.random_steps
 
 
-def rules(c: Config) -> Rules:
-    """How the critic's step is made."""
-    tries, eta = (c.tries, c.eta) if c.line_search else (1, -2.0)
-    return Rules(c.solver, c.damping, c.cutoff, preconditioning.grid(c.first_alpha, c.decay, tries), eta)
-
-
 def targets(c: Config, now: Learner, b: replay.Sample) -> Float[Array, " B"]:
     """r + γ (1 - terminated) Q(s', μ(s')), by the networks that are to be changed."""
     following = now.critics.first(b.last_obs, now.policy(b.last_obs))
@@ -176,35 +186,38 @@ def targets(c: Config, now: Learner, b: replay.Sample) -> Float[Array, " B"]:
 
 
 def critic_step(c: Config) -> CriticStep:
-    """The preconditioned step of every critic, to be given to any learner of continuous actions (TD3, say)."""
+    """The preconditioned step of every critic, to be given to any learner of continuous actions (TD3, say).
+
+    The last `second_batch` rows of a sample are its second batch.
+    """
 
     def step(now: Critics, nothing: None, b: replay.Sample, target: Array) -> tuple[Critics, None, Metrics]:
         x = actor_critic.pairs(b.obs, b.action)
-        each = [_moved(c, net, x, target) for net in now.nets]
-        rows = [m for _, m in each]
-        metrics = {name: jnp.mean(jnp.stack([m[name] for m in rows])) for name in rows[0]}
-        metrics["largest"] = jnp.max(jnp.stack([m["largest"] for m in rows]))
-        return Critics(tuple(taken.net for taken, _ in each)), nothing, metrics
+        after, predicted, rows = zip(*(_moved(c, net, x, target) for net in now.nets), strict=True)
+        predicted = jnp.stack(predicted)
+        metrics = {name: jnp.mean(jnp.stack([m[name] for m in rows])) for name in OF_THE_STEP}
+        loss = jnp.sum(jnp.mean((target[None] - predicted) ** 2, 1))
+        return Critics(after), nothing, {"critic_loss": loss, **actor_critic.described(predicted), **metrics}
 
-    return CriticStep(lambda critics: None, step)
+    return CriticStep(lambda critics: None, step, repeats=False, adds=tuple(OF_THE_STEP.items()))
 
 
-def _moved(c: Config, net: nets.MLP, x: Array, target: Array) -> tuple[Taken, Metrics]:
-    parts = ntk.parts(net, x)
-    error = target - parts.q
-    taken = preconditioning.step(net, parts, x, None, error, rules(c))
-    return taken, {
-        "critic_loss": jnp.mean(error**2),
-        "value": jnp.mean(parts.q),
-        "largest": jnp.max(jnp.abs(parts.q)),
+def _moved(c: Config, net: nets.MLP, x: Array, target: Array) -> tuple[nets.MLP, Array, Metrics]:
+    """The network after a step, what it predicted before, and what the step did."""
+    parts, first = ntk.parts(net, x), len(x) - c.second_batch
+    wanted = target - parts.q
+    if c.across == "still":
+        wanted = jnp.where(jnp.arange(len(x)) < first, wanted, 0)
+    taken = preconditioning.step(net, parts, x, None, wanted, preconditioning.rules(c))
+    return taken.net, parts.q, {
         "alpha": taken.rate,
         "skipped": taken.skipped.astype(x.dtype),
         "alignment": taken.alignment,
         "attainable": taken.attainable,
         "multipliers": jnp.linalg.norm(taken.multipliers),
         "row_ratio": taken.row_ratio,
-        "moved": jnp.sqrt(jnp.mean(taken.change**2)),
-    }
+        "moved": jnp.sqrt(jnp.mean(taken.change[:first] ** 2)),
+    }  # fmt: skip
 
 
 def held_out(c: Config, before: Learner, after: Critics, moved: Array, b: replay.Sample) -> Metrics:
@@ -220,12 +233,16 @@ def held_out(c: Config, before: Learner, after: Critics, moved: Array, b: replay
 
 def improve(c: Config, m: Memory, now: Learner, b: replay.Sample, key: PRNGKey) -> tuple[Learner, Metrics]:
     """One step of the critic, and one of the policy."""
+    if c.second_batch:  # a sample's rows come by their age, and neither batch is to be the older one
+        order = jax.random.permutation(jax.random.fold_in(key, 1), c.batch_size + c.second_batch)
+        b = jax.tree.map(lambda x: x[order], b)
     critics, _, metrics = critic_step(c).step(now.critics, None, b, targets(c, now, b))
-    moved = metrics.pop("moved")
+    moved, _ = metrics.pop("moved"), metrics.pop("disagreement")  # there is one critic
     if c.held_out:
         aside = replay.sample(m.replay, key, c.held_out, repeats=False)
         metrics |= held_out(c, now, critics, moved, aside)
-    policy, opt = actor_critic.ascend(now.policy, now.policy_opt, critics, b.obs, c.policy_learning_rate)
+    seen = b.obs[: c.batch_size]
+    policy, opt = actor_critic.ascend(now.policy, now.policy_opt, critics, seen, c.policy_learning_rate)
     return Learner(policy, critics, opt), metrics
 
 
@@ -238,7 +255,7 @@ def update(c: Config, s: State, batch: Batch, key: PRNGKey) -> tuple[State, Metr
     memory = actor_critic.remember(s.memory, batch, s.box)
     learner, m = actor_critic.learn(
         c, memory, s.learner, key, paid=replay.paid(batch, c.train_every), improve=partial(improve, c, memory),
-        repeats=False,
+        repeats=False, more=c.second_batch,
     )  # fmt: skip
     excess = actor_critic.excess(m.pop("largest"), memory.largest_reward, c.discount)
     taken = 1 - m["skipped"]

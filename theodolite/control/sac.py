@@ -230,8 +230,9 @@ def update(c: Config, critic_step: CriticStep, s: State, batch: Batch, key: PRNG
     """
     memory = actor_critic.remember(s.memory, batch, s.box)
     learner, m = actor_critic.learn(
-        c, memory, s.learner, key, paid=replay.paid(batch, c.train_every), improve=partial(improve, c, critic_step)
-    )
+        c, memory, s.learner, key, paid=replay.paid(batch, c.train_every), improve=partial(improve, c, critic_step),
+        repeats=critic_step.repeats,
+    )  # fmt: skip
     temperature = jnp.exp(learner.log_temperature)
     most = jnp.maximum(jnp.abs(c.target_entropy), jnp.log(2.0)) * s.box.shape[0]
     excess = actor_critic.excess(m.pop("largest"), memory.largest_reward + temperature * most, c.discount)
@@ -245,7 +246,7 @@ def repay(s: State, reward: RewardOf) -> State:
 
 
 def agent(c: Config, critic_step: CriticStep | None = None) -> Agent:
-    """SAC as an agent; a step of the critics given here stands in for Adam on the squared error."""
+    """SAC as an agent; a step of the critics given here stands in for Adam on the squared error and adds metrics."""
     step = actor_critic.regression(c.learning_rate) if critic_step is None else critic_step
     return Agent(
         init=partial(init, c, step),

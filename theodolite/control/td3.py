@@ -194,8 +194,9 @@ def update(c: Config, critic_step: CriticStep, s: State, batch: Batch, key: PRNG
     """
     memory = actor_critic.remember(s.memory, batch, s.box)
     learner, m = actor_critic.learn(
-        c, memory, s.learner, key, paid=replay.paid(batch, c.train_every), improve=partial(improve, c, critic_step)
-    )
+        c, memory, s.learner, key, paid=replay.paid(batch, c.train_every), improve=partial(improve, c, critic_step),
+        repeats=critic_step.repeats,
+    )  # fmt: skip
     excess = actor_critic.excess(m.pop("largest"), memory.largest_reward, c.discount)
     saturation = (jnp.abs(learner.policy(batch.obs)) > 0.99).mean()
     return State(learner, memory), {**{k: x.mean() for k, x in m.items()}, "saturation": saturation, "excess": excess}
@@ -207,7 +208,7 @@ def repay(s: State, reward: RewardOf) -> State:
 
 
 def agent(c: Config, critic_step: CriticStep | None = None) -> Agent:
-    """TD3 as an agent; a step of the critics given here stands in for Adam on the squared error."""
+    """TD3 as an agent; a step of the critics given here stands in for Adam on the squared error and adds metrics."""
     step = actor_critic.regression(c.learning_rate) if critic_step is None else critic_step
     return Agent(
         init=partial(init, c, step),

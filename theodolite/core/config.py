@@ -62,6 +62,11 @@ def between(low: float, high: float) -> Constraint:
     return Constraint(f"must lie between {low:g} and {high:g}", lambda v: low <= v <= high, high + 1)
 
 
+def inside(low: float, high: float) -> Constraint:
+    """`low < value < high`."""
+    return Constraint(f"must lie between {low:g} and {high:g}, and be neither", lambda v: low < v < high, high)
+
+
 def one_of(*values: Any) -> Constraint:
     """`value` is one of the listed ones."""
     return Constraint("must be one of " + ", ".join(map(str, values)), lambda v: v in values, "no such value")

@@ -1,4 +1,4 @@
-"""PreQN in control: every arm on the same task with the same networks, batches and exploration."""
+"""PreQN in control: every arm on the same task with the same widths, batches, exploration and number of steps."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from theodolite.control import preqn, sac, td3
+from theodolite.control import dqn, preq_dqn, preqn, sac, td3
 from theodolite.core.claim import Row, row
 from theodolite.core.env import JaxEnvs
 from theodolite.core.errors import NotFinite
@@ -35,21 +35,37 @@ class Task(NamedTuple):
     """Random steps before the first gradient step."""
     batch_size: int
     hidden: tuple[int, ...]
+    worst: float
+    """No policy that is known returns less: what a run is given that did not stay finite."""
+
+    def score(self, returned: Any) -> Any:
+        """A return between `low` and `high` as a score between 0 and 1."""
+        return (returned - self.low) / (self.high - self.low)
 
 
 TASKS = {
-    "Pendulum": Task("Pendulum-v1", -1_200.0, -150.0, 5, 10, 1, 1_000, 64, (64, 64)),
-    "InvertedDoublePendulum": Task("InvertedDoublePendulum-v5", 0.0, 9_300.0, 4, 16, 2, 5_000, 128, (128, 128)),
-    "HalfCheetah": Task("HalfCheetah-v5", 0.0, 5_500.0, 4, 16, 2, 5_000, 128, (128, 128)),
+    "Pendulum": Task("Pendulum-v1", -1_200.0, -150.0, 5, 10, 1, 1_000, 64, (64, 64), -3_255.0),
+    "InvertedDoublePendulum": Task("InvertedDoublePendulum-v5", 0.0, 9_300.0, 4, 16, 2, 5_000, 128, (128, 128), 0.0),
+    "HalfCheetah": Task("HalfCheetah-v5", 0.0, 5_500.0, 4, 16, 2, 5_000, 128, (128, 128), -5_500.0),
 }
-"""A score of 1 is solved; for HalfCheetah it is what TD3's authors have after 100,000 steps of an older version."""
+"""A score of 1 is solved; for HalfCheetah it is what TD3's authors have after 100,000 steps of an older version.
+
+The worst is 200 times Pendulum's largest cost, π² + 0.1 · 8² + 0.001 · 2², and HalfCheetah as fast, backwards.
+"""
+CHOICES = {"CartPole": Task("CartPole-v1", 20.0, 500.0, 8, 1, 4, 1_000, 64, (64, 64), 8.0)}
+"""Where actions are choices; its worst is the shortest episode that there is."""
 RATE = 1e-3
 """Of every Adam: the authors' code base, and all arms alike."""
 Arm = tuple[Callable[[Any], Any], Any]
 
 
-def arms(t: Task) -> dict[str, Arm]:
+def arms(task: str) -> dict[str, Arm]:
     """Every arm on a task."""
+    return among_choices(CHOICES[task]) if task in CHOICES else continuous(TASKS[task])
+
+
+def continuous(t: Task) -> dict[str, Arm]:
+    """Every arm where actions are continuous."""
     shared: dict[str, Any] = {
         "rollout": t.rollout, "train_every": t.train_every, "learning_starts": t.start, "random_steps": t.start,
         "replay": 100_000, "batch_size": t.batch_size, "hidden": t.hidden, "policy_learning_rate": RATE,
@@ -61,6 +77,8 @@ def arms(t: Task) -> dict[str, Arm]:
         "PreQN": (preqn.agent, pre),
         "PreQN, no line search": (preqn.agent, replace(pre, line_search=False)),
         "PreQN, relu": (preqn.agent, replace(pre, activation="relu")),
+        "PreQN, right across": (preqn.agent, replace(pre, second_batch=t.batch_size, across="right")),
+        "PreQN, still across": (preqn.agent, replace(pre, second_batch=t.batch_size, across="still")),
         "no preconditioning": (preqn.agent, replace(pre, line_search=False, damping=float(t.batch_size))),
         "DDPG, no target": (td3.agent, replace(one, target_share=1.0)),
         "DDPG": (td3.agent, one),
@@ -69,12 +87,32 @@ def arms(t: Task) -> dict[str, Arm]:
     }
 
 
-ARMS = tuple(arms(TASKS["Pendulum"]))
+def among_choices(t: Task) -> dict[str, Arm]:
+    """Every arm where actions are choices; DQN's settings are those of `distributional`."""
+    shared: dict[str, Any] = {
+        "rollout": t.rollout, "train_every": t.train_every, "learning_starts": t.start, "replay": 100_000,
+        "batch_size": t.batch_size, "hidden": t.hidden, "n_step": 1, "epsilon_steps": 8_000,
+    }  # fmt: skip
+    plain = dqn.Config(learning_rate=5e-4, target_every=100, double=False, max_gradient_norm=10.0, **shared)
+    return {
+        "PreQ-DQN": (preq_dqn.agent, preq_dqn.Config(**shared)),
+        "DQN": (dqn.agent, plain),
+        "DQN, no target": (dqn.agent, replace(plain, target_every=1)),
+    }
+
+
+ARMS = tuple(arms("Pendulum"))
+CHOOSING = tuple(arms("CartPole"))
+
+
+def task_of(name: str) -> Task:
+    """A task by its name."""
+    return (TASKS | CHOICES)[name]
 
 
 def study(arm: str, task: str, seeds: tuple[int, ...], steps: int) -> list[Row]:
     """One arm on one task: a row per seed, also for those that did not stay finite."""
-    t = TASKS[task]
+    t = task_of(task)
     envs = registry.make(t.id, num_envs=t.num_envs)
     try:
         if not isinstance(envs, JaxEnvs):
@@ -85,12 +123,12 @@ def study(arm: str, task: str, seeds: tuple[int, ...], steps: int) -> list[Row]:
 
 
 def alone(arm: str, task: str, envs: Any, steps: int, seed: int) -> list[Row]:
-    """One seed; one that leaves the numbers is scored 0 and has diverged."""
+    """One seed; one that leaves the numbers has diverged and is given the worst return."""
     try:
         return learn(arm, task, envs, steps, (seed,))
     except NotFinite:
-        t = TASKS[task]
-        return [row(arm, task, seed, score=0.0, test_return=t.low, diverged=1.0)]
+        t = task_of(task)
+        return [row(arm, task, seed, score=t.score(t.worst), test_return=t.worst, diverged=1.0)]
 
 
 def learn(arm: str, task: str, envs: Any, steps: int, seeds: tuple[int, ...]) -> list[Row]:
@@ -99,7 +137,7 @@ def learn(arm: str, task: str, envs: Any, steps: int, seeds: tuple[int, ...]) ->
     Raises:
         NotFinite: a seed left the numbers.
     """
-    t, (build, config) = TASKS[task], arms(TASKS[task])[arm]
+    t, (build, config) = task_of(task), arms(task)[arm]
     per_update = t.num_envs * t.rollout
     updates = steps // per_update
     chunks, at = [], []
@@ -108,7 +146,7 @@ def learn(arm: str, task: str, envs: Any, steps: int, seeds: tuple[int, ...]) ->
         chunks.append({name: np.asarray(x) for name, x in chunk.metrics.items()})
         at.append(chunk.update * per_update)
     final = tested(build(config), chunk.carry.agent, t, len(seeds))
-    scores = (final - t.low) / (t.high - t.low)
+    scores = t.score(final)
     rows = []
     for i, seed in enumerate(seeds):
         curve = {"return": (at, [np.nan_to_num(c["return"][i, -1], nan=t.low) for c in chunks])}

@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = {
-    "PreQN": "#0063a6", "PreQN, no line search": "#3f93cc", "PreQN, relu": "#8f3a84", "no preconditioning": "#c8500a",
+    "PreQN": "#0063a6", "PreQN, no line search": "#3f93cc", "PreQN, relu": "#8f3a84",
+    "PreQN, right across": "#2b8a99", "PreQN, still across": "#6a4fb0", "no preconditioning": "#c8500a",
     "DDPG, no target": "#b3344a", "DDPG": "#857000", "TD3": "#00805e", "SAC": "#5b6570",
 }  # fmt: skip
+CHOOSING = {"PreQ-DQN": "#0063a6", "DQN, no target": "#b3344a", "DQN": "#00805e"}
 HEIGHT = 125
 """Points of the panel beside which the names of arms stand."""
 
 
 def figure(scores: Scores) -> "Figure":
-    """Eleven panels in five rows."""
+    """Thirteen panels in six rows."""
     from theodolite.core.panels import page  # matplotlib loads slowly, and worker processes do without
 
     title = (
@@ -44,6 +46,9 @@ def _learning() -> list[Any]:
     ends = (
         Panel("Does every seed learn?", _finals, {
             "no-seed-fails": "no seed of PreQN fails",
+            "diverges-without": "without the preconditioner values diverge, with it they do not",
+            "agrees-across": "steps that are right on a second batch, too, learn no worse",
+            "generalisation-is-needed": "steps that leave a second batch alone learn less",
             "needs-its-parts": "it needs its line search and its sines",
         }, share=1.3, flush=True),
         Panel("Does β tell what diverges?", _bands, {"modulus": "nothing below 1, and more the larger β"}),
@@ -55,7 +60,16 @@ def _learning() -> list[Any]:
         Panel("Which networks generalise most?", _ratios,
               {"kernel-rows": "relu; sin least", "rows-grow-with-depth": "deeper ones"}),
     )  # fmt: skip
-    return [(2.9, learning), (3.1, ends), (3.25, theory)]
+    apart = (
+        Panel("Does it learn to choose, too?", _choices, {
+            "choices-on-par": "PreQN for choices keeps up with DQN", "choices-stay-finite": "and does not diverge",
+        }, share=1.1, flush=True),
+        Panel("Which networks diverge by plain steps?", _shapes, {
+            "sines-diverge-least": "sines least", "depth-diverges": "deep ones",
+            "width-and-divergence": "at any width",
+        }),
+    )  # fmt: skip
+    return [(2.9, learning), (3.3, ends), (2.6, apart), (3.25, theory)]
 
 
 def _steps() -> list[Any]:
@@ -130,6 +144,50 @@ def _finals(axes: "Axes", scores: Scores) -> None:
     panels.dashes(axes.axvline, 1)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("score without noise: 0 poor, 1 solved\n(dot: interquartile mean; ticks: seeds)")
+
+
+def _choices(axes: "Axes", scores: Scores) -> None:
+    """Scores of the greedy policy, and how many seeds diverged."""
+    from theodolite.core import panels
+
+    (case,) = preqn_control.CHOICES
+    for y, (arm, colour) in enumerate(CHOOSING.items()):
+        own, gone = (list(scores.by_seed(metric, arm, case).values()) for metric in ("score", "diverged"))
+        at = panels.pooled(scores, "score", arm, [case], "iqm")
+        if at is None:
+            continue
+        axes.plot(own, np.full(len(own), y), "|", color=colour, alpha=0.5, markersize=8)
+        axes.hlines(y, at[1], at[2], color=colour, linewidth=1.6)
+        axes.plot(at[0], y, "o", color=colour, markersize=5.5)
+        axes.annotate(f"{int(sum(gone))} of {len(gone)} diverged", (0.02, y - 0.32), color=colour, fontsize=8,
+                      xycoords=("axes fraction", "data"), va="center")  # fmt: skip
+    axes.set_yticks(range(len(CHOOSING)), list(CHOOSING))
+    for label, colour in zip(axes.get_yticklabels(), CHOOSING.values(), strict=True):
+        label.set_color(colour)
+    axes.set_ylim(len(CHOOSING) - 0.5, -0.7)
+    axes.set_xlim(left=min(0, axes.get_xlim()[0]))
+    panels.dashes(axes.axvline, 1)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(f"score of the greedy policy on {case}: 1 solved")
+
+
+def _shapes(axes: "Axes", scores: Scores) -> None:
+    """Divergence of plain steps over depth, an activation a colour, the wider networks dotted; worlds pooled."""
+    from theodolite.core import figures, panels
+
+    shapes = preqn_tabular.ARCHITECTURES
+    for i, (activation, look) in enumerate(figures.looks(preqn_theory.ACTIVATIONS).items()):
+        for j, width in enumerate(sorted({w for a, w, _ in shapes if a == activation})):
+            found = []
+            for depth in sorted({d for a, w, d in shapes if (a, w) == (activation, width)}):
+                arm = preqn_tabular.named((activation, width, depth))
+                place = depth + panels.apart(2 * i + j, 6, 0.07)
+                found.append((place, panels.pooled(scores, "diverged", arm, scores.cases("diverged", [arm]))))
+            panels.marks(axes, found, look, f"{activation} {width}", line="-:"[j])
+    axes.set_xticks(sorted({d for *_, d in shapes}))
+    axes.set_xlabel("hidden layers")
+    axes.set_ylabel("share of runs that diverge")
+    axes.set_ylim(-0.05, 1.05)
 
 
 def _bands(axes: "Axes", scores: Scores) -> None:
@@ -221,10 +279,16 @@ def _tables(axes: "Axes", scores: Scores) -> None:
     panels.logarithmic(axes)
     panels.dashes(axes.axhline, preqn_tabular.BLOWN, "diverged")
     axes.set_ylim(top=10 * preqn_tabular.BLOWN)
-    axes.set_xticks(range(len(worlds)), worlds)
+    axes.set_xticks(range(len(worlds)), [_with_skips(scores, w) for w in worlds])
     axes.set_xlim(-0.5, max(len(worlds), 1) - 0.5)
+    axes.set_xlabel("world, and the share of its steps that PreQN skipped")
     axes.grid(visible=False, axis="x")
     axes.set_ylabel("largest error, share of\nthe largest Q*")
+
+
+def _with_skips(scores: Scores, world: str) -> str:
+    skipped = list(scores.by_seed("skipped", "PreQN", world).values())
+    return f"{world}\n{np.mean(skipped):.0%}" if skipped else world
 
 
 def _batches(scores: Scores) -> list[str]:

@@ -80,17 +80,18 @@ def network(t: Table, key: PRNGKey, hidden: tuple[int, ...] = HIDDEN, activation
     return actor_critic.network(key, (t.obs.shape[1], *hidden, t.world.num_actions), activation)
 
 
-Move = Callable[[nets.MLP], nets.MLP]
+Move = Callable[[nets.MLP], tuple[nets.MLP, Array]]
+"""A step, and whether it was skipped."""
 
 
 def plain(t: Table, share: float, net: nets.MLP) -> Move:
     """Semi-gradient steps on the whole table, at a share of the rate beyond which plain regression would oscillate."""
     largest = jnp.linalg.eigvalsh(ntk.kernel(net, t.obs, t.action))[-1]
 
-    def move(net: nets.MLP) -> nets.MLP:
+    def move(net: nets.MLP) -> tuple[nets.MLP, Array]:
         error = t.error(t.values(net))
         slope = jax.grad(lambda n: t.values(n) @ jax.lax.stop_gradient(error))(net)
-        return jax.tree.map(lambda x, g: x + share / largest * g, net, slope)
+        return jax.tree.map(lambda x, g: x + share / largest * g, net, slope), jnp.bool_(False)
 
     return move
 
@@ -100,9 +101,10 @@ def preconditioned(t: Table, search: bool, net: nets.MLP) -> Move:
     rates = preconditioning.grid(*GRID) if search else jnp.ones(1)
     rules = Rules("cholesky", DAMPING, 0.0, rates, ETA if search else -2.0)
 
-    def move(net: nets.MLP) -> nets.MLP:
+    def move(net: nets.MLP) -> tuple[nets.MLP, Array]:
         x = ntk.parts(net, t.obs, t.action)
-        return preconditioning.step(net, x, t.obs, t.action, t.error(x.q), rules).net
+        taken = preconditioning.step(net, x, t.obs, t.action, t.error(x.q), rules)
+        return taken.net, taken.skipped
 
     return move
 
@@ -114,19 +116,22 @@ RULES: dict[str, Callable[[Table, nets.MLP], Move]] = {
 }  # fmt: skip
 
 
-def iterate(t: Table, net: nets.MLP, move: Move, steps: int) -> tuple[Array, Array]:
-    """The error to Q* after every step, and whether the values ever left all that is possible behind."""
+def iterate(t: Table, net: nets.MLP, move: Move, steps: int) -> tuple[Array, Array, Array]:
+    """The error to Q* after every step, whether values ever left all that is possible, and the share of skipped steps.
 
-    def one(carry: tuple, _: None) -> tuple[tuple, Array]:
+    Steps after the values have gone count as taken.
+    """
+
+    def one(carry: tuple, _: None) -> tuple[tuple, tuple]:
         net, gone = carry
-        moved = move(net)
+        moved, skipped = move(net)
         q = t.values(moved)
         gone = gone | ~(jnp.max(jnp.abs(q)) <= BLOWN * t.top)  # NaN is gone, too
         net = jax.tree.map(lambda old, new: jnp.where(gone, old, new), net, moved)
-        return (net, gone), jnp.where(gone, BLOWN, jnp.minimum(t.off(q), BLOWN))
+        return (net, gone), (jnp.where(gone, BLOWN, jnp.minimum(t.off(q), BLOWN)), skipped & ~gone)
 
-    (_, gone), off = jax.lax.scan(one, (net, jnp.bool_(False)), None, length=steps)
-    return off, gone
+    (_, gone), (off, skipped) = jax.lax.scan(one, (net, jnp.bool_(False)), None, length=steps)
+    return off, gone, jnp.mean(skipped.astype(off.dtype))
 
 
 def seed_keys(seeds: tuple[int, ...], purpose: int) -> Array:
@@ -140,16 +145,16 @@ def full_batch(world: str, seeds: tuple[int, ...], steps: int) -> list[Row]:
     for arm, rule in RULES.items():
         count = steps if "PreQN" in arm else steps * KERNEL_STEPS
 
-        def one(key: PRNGKey, rule: Any = rule, count: int = count) -> tuple[Array, Array]:
+        def one(key: PRNGKey, rule: Any = rule, count: int = count) -> tuple[Array, ...]:
             net = network(t, key)
             return iterate(t, net, rule(t, net), count)
 
         run = jax.jit(partial(jax.lax.map, one), compiler_options=BRIEF)
-        off, gone = (np.asarray(x) for x in run(seed_keys(seeds, 1903)))
+        off, gone, skipped = (np.asarray(x) for x in run(seed_keys(seeds, 1903)))
         at = np.linspace(0, count - 1, 20).astype(int)
         rows += [
             row(arm, world, seed, {"error": ((at + 1) * steps / count, off[i, at])}, diverged=gone[i],
-                log_error=np.log10(off[i, -1]))
+                log_error=np.log10(off[i, -1]), skipped=skipped[i])
             for i, seed in enumerate(seeds)
         ]  # fmt: skip
     return rows
@@ -214,6 +219,20 @@ ARCHITECTURES: tuple[Shape, ...] = tuple(
 )
 
 
+def named(shape: tuple[str, int, int]) -> str:
+    """The arm of a shape, "relu 64 2"."""
+    return " ".join(map(str, shape))
+
+
+def shares(architectures: tuple[Shape, ...], gone: np.ndarray) -> dict[str, float]:
+    """The share of shapes that diverge: of all, by activation, by width and by depth."""
+    groups = {"all shapes": np.ones(len(gone), bool)}
+    for axis, label in enumerate(("{}", "width {}", "depth {}")):
+        for value in dict.fromkeys(shape[axis] for shape in architectures):
+            groups[label.format(value)] = np.array([shape[axis] == value for shape in architectures])
+    return {name: float(gone[inside].mean()) for name, inside in groups.items()}
+
+
 def foretold(world: str, seeds: tuple[int, ...], steps: int, architectures: tuple[Shape, ...]) -> list[Row]:
     """Plain steps by networks of many shapes: does the kernel before the first step tell which diverge?"""
     t, found = table(world), []
@@ -225,7 +244,8 @@ def foretold(world: str, seeds: tuple[int, ...], steps: int, architectures: tupl
     rows = []
     for i, seed in enumerate(seeds):
         beta, ratio, gone = (np.array([f[k][i] for f in found]) for k in range(3))
-        rows.append(row("all shapes", world, seed, share_diverged=gone.mean()))
+        rows += [row(named(shape), world, seed, diverged=g) for shape, g in zip(architectures, gone, strict=True)]
+        rows += [row(arm, world, seed, share_diverged=share) for arm, share in shares(architectures, gone).items()]
         if 0 < gone.sum() < len(gone):
             rows += [row(arm, world, seed, auc=auc(x, gone)) for arm, x in (("β", beta), ("row ratio", ratio))]
     return rows
