@@ -37,7 +37,7 @@ def page(found: Json) -> "Figure":
 
     limits = found["limits"]
     says = [f"{i}. {TITLES.get(name, name)}: {m['says']}" for i, (name, m) in enumerate(limits.items(), 1)]
-    text = "\n".join(textwrap.fill(line, 112, subsequent_indent="    ") for line in says)
+    text = "\n".join(textwrap.fill(line, 112, subsequent_indent="    ", break_on_hyphens=False) for line in says)
     head = f"{found['method']} on {found['env']}: " + (
         "what limits this run, the worst first" if says else "no measure is beyond its bar"
     )

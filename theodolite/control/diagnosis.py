@@ -72,13 +72,13 @@ RULES = {
         "learning_rate": "a smaller --learning-rate", "preq_dqn": "preq_dqn, whose steps allow for it"}),
     "drift": Rule(0.5, True, "Targets move far at a time.", {
         "target_share": "a smaller --target-share at every step", "learning_rate": "a smaller --learning-rate"}),
-    "reach": Rule(2.0, True, "The policy goes where the buffer has little.", {
+    "reach": Rule(3.0, True, "The policy goes where the buffer has little.", {
         "replay": "a larger --replay", "epsilon_steps": "a larger --epsilon-steps",
         "epsilon_end": "a larger --epsilon-end"}),
 }  # fmt: skip
 """Bars lie beyond what a DQN that learns CartPole well shows from 10,000 to 50,000 steps (fit 0.53 to 0.62, rank 0.28
-to 0.36, row ratio 0.49 to 0.54, drift at most 0.25, overestimate below 0), and those of rank, row ratio and
-overestimate within what one shows whose values explode (0.15, 0.62, 4.3)."""
+to 0.36, row ratio 0.49 to 0.54, gap, shift, drift and reach at most 1.1, 0.75, 0.26 and 2.5, overestimate below 0), and
+those of rank, row ratio and overestimate within what one shows whose values explode (0.15, 0.62, 4.3)."""
 
 
 class Rows(NamedTuple):
