@@ -15,6 +15,7 @@ from commandline import TINY
 import theodolite
 from theodolite.commands import progress, seed_processes
 from theodolite.commands import train as verb
+from theodolite.control import dqn, ppo
 from theodolite.core import checkpoint
 
 CARTPOLE = ("train", "ppo", "--env", "CartPole-v1", *TINY)
@@ -195,3 +196,8 @@ def test_words_can_be_taken_out_of_a_command_line():
 
 def test_the_default_folder_names_method_environment_and_seed():
     assert verb.default_out("gail", "my_module:Maze-v0", 3) == "runs/gail-my_module-Maze-v0-3"
+
+
+def test_a_run_that_ends_before_it_learns_is_said_to():
+    assert verb.too_short(dqn.Config(), 1_000).startswith("1,000 steps end before the first gradient step")
+    assert verb.too_short(dqn.Config(), 1_001) == verb.too_short(ppo.Config(), 1) == ""

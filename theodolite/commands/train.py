@@ -99,6 +99,8 @@ def train_here(setup: Any, folder: Path) -> int:
 
     plan, log = setup.plan, RunLog(folder, setup.identity, setup.about)
     title = f"{plan.method} on {setup.identity['env'] or 'demonstrations'}"
+    if late := too_short(plan.learner_config or plan.config, setup.updates * setup.steps_per_update):
+        print(f"warning: {late}", file=sys.stderr)
     try:
         with log:
             first = log.update
@@ -124,6 +126,17 @@ def train_here(setup: Any, folder: Path) -> int:
     else:
         print(f"{folder} holds {setup.updates:,} updates. Next: theodolite evaluate {shlex.quote(str(folder))}")
     return 0
+
+
+def too_short(config: Any, steps: int) -> str:
+    """What to say of a run that ends before its learner begins; nothing of any other."""
+    starts = getattr(config, "learning_starts", 0)
+    if steps > starts:
+        return ""
+    return (
+        f"{steps:,} steps end before the first gradient step: learning starts with {starts:,} transitions in replay. "
+        "Raise --steps, or lower --learning-starts."
+    )
 
 
 def _list_methods(asked: bool) -> int:
