@@ -60,7 +60,9 @@ def test_a_run_that_diverges_is_reported_by_name_with_its_page(say, tmp_path):
 
 
 def test_the_drift_is_that_of_the_next_move_of_the_target_network():
-    c = dqn.Config(target_every=3, n_step=1, hidden=(5,), replay=64, batch_size=16, learning_rate=0.1)
+    c = dqn.Config(
+        target_every=3, n_step=1, hidden=(5,), replay=64, learning_starts=16, batch_size=16, learning_rate=0.1
+    )
     space = Space(Box((4,)), Discrete(2), 1)
     s = dqn.agent(c).init(jax.random.key(0), space)
     rows = [Episode(np.random.default_rng(0).normal(size=(41, 4)).astype(np.float32), np.arange(40) % 2,

@@ -45,9 +45,9 @@ def steps(shape: str) -> dict[str, Timed]:
     """Programs of both learners' critic steps: targets by their own rule, then the step, slow copies included."""
     hidden, size = SHAPES[shape]
     b, key = batch(size), jax.random.key(1)
-    ours = preqn.Config(replay=size, hidden=hidden, rollout=1, eta=1.0)  # no cosine reaches it
-    one_try = preqn.Config(replay=size, hidden=hidden, rollout=1, line_search=False)
-    theirs = td3.Config(replay=size, hidden=hidden, rollout=1)
+    ours = preqn.Config(replay=size, learning_starts=0, hidden=hidden, rollout=1, eta=1.0)  # no cosine reaches it
+    one_try = preqn.Config(replay=size, learning_starts=0, hidden=hidden, rollout=1, line_search=False)
+    theirs = td3.Config(replay=size, learning_starts=0, hidden=hidden, rollout=1)
     regression = actor_critic.regression(theirs.learning_rate)
 
     def precondition(c: preqn.Config, now: preqn.Learner, _: None) -> tuple[preqn.Learner, Metrics]:
