@@ -23,22 +23,27 @@ HEIGHT = 125
 
 
 def figure(scores: Scores) -> "Figure":
-    """Thirteen panels in six rows."""
+    """Rows of panels; tasks of MuJoCo have one where they were learned."""
     from theodolite.core.panels import page  # matplotlib loads slowly, and worker processes do without
 
     title = (
         "PreQN: a critic's step that moves its batch as a table would move. Lines through marks: 95% intervals over "
         "seeds"
     )
-    return page(title, [*_learning(), *_steps()], scores)
+    return page(title, [*_learning(scores), *_steps()], scores)
 
 
-def _learning() -> list[Any]:
+def _games(scores: Scores) -> list[str]:
+    """Tasks of MuJoCo that were learned."""
+    return [task for task in list(preqn_control.TASKS)[1:] if scores.curves("return", "PreQN", task)]
+
+
+def _learning(scores: Scores) -> list[Any]:
     """Panels of control and of the theory."""
     from theodolite.core.panels import Panel
 
     learning = (
-        Panel("Does it learn without a target network?", _curves, {
+        Panel("Does it learn without a target network?", partial(_curves, task="Pendulum"), {
             "on-par": "PreQN keeps up with TD3 and SAC",
             "needs-its-preconditioner": "without target network and preconditioner returns are lower",
         }),
@@ -69,7 +74,10 @@ def _learning() -> list[Any]:
             "width-and-divergence": "at any width",
         }),
     )  # fmt: skip
-    return [(2.9, learning), (3.3, ends), (2.6, apart), (3.25, theory)]
+    games = tuple(
+        Panel(f"And on {preqn_control.TASKS[task].id}?", partial(_curves, task=task), {}) for task in _games(scores)
+    )
+    return [(2.9, learning), *([(2.3, games)] if games else []), (3.3, ends), (2.6, apart), (3.25, theory)]
 
 
 def _steps() -> list[Any]:
@@ -93,11 +101,11 @@ def _steps() -> list[Any]:
     return [(3.0, tables), (3.15, batches)]
 
 
-def _curves(axes: "Axes", scores: Scores) -> None:
-    """Return while learning on the first task, every arm, and every seed of PreQN."""
+def _curves(axes: "Axes", scores: Scores, task: str) -> None:
+    """Return while learning, every arm, and every seed of PreQN."""
     from theodolite.core import figures
 
-    task, ends = "Pendulum", {}
+    ends: dict[str, float] = {}
     for arm, colour in SHOWN.items():
         runs = list(scores.curves("return", arm, task).values())
         if not runs:
@@ -108,7 +116,8 @@ def _curves(axes: "Axes", scores: Scores) -> None:
             axes.plot(steps, values.T, color=colour, linewidth=0.6, alpha=0.35, zorder=1.8)
         axes.plot(steps, values.mean(0), color=colour, linewidth=2.4 if arm == "PreQN" else 1.2)
         ends[arm] = float(values.mean(0)[-1])
-    axes.set_xlabel(f"steps in {preqn_control.TASKS[task].id} (thick: means; thin: every seed of PreQN)")
+    kinds = " (thick: means; thin: every seed of PreQN)" if task == "Pendulum" else ""
+    axes.set_xlabel(f"steps in {preqn_control.TASKS[task].id}{kinds}")
     axes.set_ylabel("return while exploring")
     axes.margins(x=0)
     axes.locator_params(axis="x", nbins=5)
