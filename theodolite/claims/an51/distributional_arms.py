@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import jax
@@ -35,12 +36,10 @@ LINEAR = replace(
 """For Fourier features, of which a replay holds hundreds per state."""
 GAMES = replace(
     BASE, train_every=4, batch_size=32, learning_starts=5_000, learning_rate=2.5e-4, target_every=250,
-    epsilon_steps=100_000, hidden=(128,),
+    epsilon_steps=50_000, hidden=(128,),
 )  # fmt: skip
 """For MinAtar: 16 channels of 3 x 3 and a dense layer of 128."""
 NUM_ENVS, CHECKPOINTS, TESTS, PROBED = 8, 20, 32, 512
-TRIAL_SEED = 1_000
-"""Learning rates are chosen on seeds from here on."""
 
 
 class Task(NamedTuple):
@@ -58,7 +57,6 @@ TASKS = {
     "Acrobot": Task("Acrobot-v1", -500.0, -80.0, (1.0, 1.0, 1.0, 1.0, 5.0, 5.0)),
     "Breakout": Task("MinAtar/Breakout-v1", 0.0, 28.0),
     "Asterix": Task("MinAtar/Asterix-v1", 0.0, 15.0),
-    "SpaceInvaders": Task("MinAtar/SpaceInvaders-v1", 0.0, 131.0),
 }
 """A fixed score of 1 is a solved task; for the games, what gymnax publishes for PPO."""
 DEEP = ("CartPole", "Acrobot")
@@ -67,7 +65,8 @@ QUESTION = ("DQN", "QR-DQN", "separate", "separate, small", "two trunks", "ensem
             "blocked")  # fmt: skip
 """The arms of the newsletter's question; the others of the study have fewer seeds at size quick."""
 STUDY = ("DQN", "C51", *QUESTION[1:], "histogram", "horizons", "hyperbolic", "IQN")
-IN_GAMES = ("DQN", "QR-DQN", "separate", "separate, small", "ensemble", "auxiliary", "blocked", "horizons")
+PLAYED = ("Breakout", "Asterix")
+"""Games of MinAtar, for the plain arms only: a network per quantile takes eight times as long there."""
 
 
 class Budget(NamedTuple):
@@ -88,20 +87,15 @@ class Budget(NamedTuple):
     games: tuple[str, ...] = ()
     game_steps: int = 0
     game_seeds: int = 0
-    rates: tuple[float, ...] = (1.0,)
-    """Multiples of the learning rate among which every arm chooses."""
-    trials: int = 0
 
 
 BUDGETS: dict[Size, Budget] = {
     "smoke": Budget(2, 1, {"CartPole": 1_600}, 1, 1_600, (("CartPole", 1),), 200, 1),
     "quick": Budget(20, 10, {"CartPole": 60_000, "Acrobot": 32_000}, 10, 24_000,
                     (("CartPole", 1), ("CartPole", 2), ("CartPole", 3), ("Acrobot", 1), ("Acrobot", 2)), 20_000, 5),
-    "full": Budget(30, 30, dict.fromkeys(DEEP, 100_000), 30, 100_000,
+    "full": Budget(20, 10, {"CartPole": 60_000, "Acrobot": 32_000}, 10, 24_000,
                    (("CartPole", 1), ("CartPole", 2), ("CartPole", 3), ("CartPole", 4), ("Acrobot", 1), ("Acrobot", 2)),
-                   20_000, 20,
-                   games=("Breakout", "Asterix", "SpaceInvaders"), game_steps=1_000_000, game_seeds=5,
-                   rates=(0.3, 1.0, 3.0), trials=4),
+                   20_000, 5, games=PLAYED, game_steps=200_000, game_seeds=5),
 }  # fmt: skip
 
 
@@ -189,16 +183,6 @@ def scaled(task: str, returns: np.ndarray) -> np.ndarray:
     return (np.nan_to_num(returns, nan=t.low) - t.low) / (t.high - t.low)
 
 
-def chosen(name: str, task: str, arm: Arm, envs: JaxEnvs, steps: int, budget: Budget) -> Arm:
-    """The arm at the learning rate whose mean area under the curve is the largest on the trial seeds."""
-    c, head = arm
-    options = [(replace(c, learning_rate=c.learning_rate * rate), head) for rate in budget.rates]
-    if len(options) == 1:
-        return options[0]
-    areas = [scaled(task, learn(o, envs, steps, TRIAL_SEED, budget.trials).returns).mean() for o in options]
-    return options[int(np.argmax(areas))]
-
-
 def arm_of(name: str, task: str, envs: JaxEnvs, linear: bool) -> Arm:
     """An arm on a task by name."""
     base = LINEAR if linear else GAMES if len(envs.space.obs.shape) == 3 else BASE
@@ -209,11 +193,11 @@ def arm_of(name: str, task: str, envs: JaxEnvs, linear: bool) -> Arm:
     return arms(base, inputs, kind.num)[name]
 
 
-def study(name: str, task: str, case: str, order: int, steps: int, seeds: tuple[int, ...], budget: Budget) -> list[Row]:
+def study(name: str, task: str, case: str, order: int, steps: int, seeds: tuple[int, ...]) -> list[Row]:
     """One arm on one task; a row per seed: area under the curve, final score, learning rate, excess."""
     envs = copies(task, order)
-    arm = chosen(name, task, arm_of(name, task, envs, order > 0), envs, steps, budget)
-    found = learn(arm, envs, steps, 0, len(seeds))
+    arm = arm_of(name, task, envs, order > 0)
+    found = learn(arm, envs, steps, seeds[0], len(seeds))
     areas, finals = scaled(task, found.returns), scaled(task, found.final)
     return [
         row(name, case, seed, {"return": (found.steps, found.returns[i])}, area=areas[i].mean(), final=finals[i],
@@ -225,9 +209,7 @@ def study(name: str, task: str, case: str, order: int, steps: int, seeds: tuple[
 def jobs(size: Size, seeds: int | None) -> list[Job]:
     """The exact part, the study with Fourier features, and the arms on networks."""
     b = BUDGETS[size]
-    who, others, few, several = (
-        tuple(range(seeds or n)) for n in (b.seeds, b.other_seeds, b.control_seeds, max(b.game_seeds, 1))
-    )
+    who, others, few = (tuple(range(seeds or n)) for n in (b.seeds, b.other_seeds, b.control_seeds))
     found = [
         Job("exact", case, tuple(range(seeds or b.exact_seeds)),
             partial(exact.rows, case, tuple(range(seeds or b.exact_seeds)), b.exact_steps), cost=5)
@@ -236,15 +218,15 @@ def jobs(size: Size, seeds: int | None) -> list[Job]:
     for task, order in b.orders:
         case = f"{task}, Fourier/{order}"
         size_of = len(exact.fourier(order, TASKS[task].bounds)) / 10
-        found += [Job(name, case, few, partial(study, name, task, case, order, b.control_steps, few, b), cost=size_of)
+        found += [Job(name, case, few, partial(study, name, task, case, order, b.control_steps, few), cost=size_of)
                   for name in (PLAIN if size != "smoke" else ("C51",))]  # fmt: skip
     for task, steps in b.steps.items():
         for name in STUDY if size != "smoke" else ("DQN", "separate", "IQN"):
             mine = who if name in QUESTION else others
             cost = 60 if name.startswith(("separate", "ensemble", "IQN")) else 20
-            found.append(Job(name, task, mine, partial(study, name, task, task, 0, steps, mine, b), cost=cost))
-    for task in b.games:
-        for name in IN_GAMES:
-            run = partial(study, name, task, task, 0, b.game_steps, several, b._replace(rates=(1.0,)))
-            found.append(Job(name, task, several, run, cost=3_000 if name in ("separate", "ensemble") else 400))
+            found.append(Job(name, task, mine, partial(study, name, task, task, 0, steps, mine), cost=cost))
+    for task in b.games:  # seeds one by one: several in one program are slower where there are convolutions
+        for name, seed in product(PLAIN, range(seeds or b.game_seeds)):
+            run = partial(study, name, task, task, 0, b.game_steps, (seed,))
+            found.append(Job(name, task, (seed,), run, cost=100))
     return found

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from theodolite.claims.an51.distributional_arms import DEEP, STUDY
+from theodolite.claims.an51.distributional_arms import DEEP, PLAIN, PLAYED, STUDY
 from theodolite.claims.an51.distributional_rooms import KINDS, case_of, house
 from theodolite.core.claim import Claim
 from theodolite.core.scores import Scores
@@ -45,14 +45,16 @@ def figure(scores: Scores) -> "Figure":
     case = next((c for c in map(case_of, WIDTHS) if scores.curves("feature 0", KINDS[0], c)), None)
     if case is None or not scores.cases("area", ["QR-DQN"]):
         return figures.of_claims(ITEM.claims, scores)
-    heights = (4.6, 3.0, HOUSES)
+    played = any(scores.by_seed("area", "QR-DQN", game) for game in PLAYED)
+    rows = [(4.6, _arms()), *([(1.9, _games())] if played else []), (3.0, _rooms(case))]
+    heights = [height for height, _ in rows] + [HOUSES]
     with figures.style():
         whole = Figure(figsize=(figures.WIDTH, sum(heights) + 0.3), layout="constrained")
         parts: Any = whole.subfigures(len(heights), 1, height_ratios=heights)
         whole.suptitle("Marks: interquartile means over seeds; lines: 95% intervals", x=0.01, ha="left", fontsize=9)
-        rows = [panels.row(parts[0], _arms(), scores), panels.row(parts[1], _rooms(case), scores)]
-        panels.heads(whole, rows, scores)
-        _pictures(parts[2], scores, case)
+        drawn = [panels.row(part, found, scores) for part, (_, found) in zip(parts, rows, strict=False)]
+        panels.heads(whole, drawn, scores)
+        _pictures(parts[-1], scores, case)
     return whole
 
 
@@ -77,6 +79,19 @@ def _arms() -> list[Any]:
     ]
 
 
+def _games() -> list[Any]:
+    from functools import partial
+
+    from theodolite.core.panels import Panel
+
+    first, *others = PLAYED
+    says = {"games-better": "with a convolution, learning a distribution is better than learning the mean"}
+    return [
+        Panel("And on MinAtar's games?", partial(areas, task=first, arms=PLAIN), says, flush=True),
+        *(Panel("", partial(areas, task=game, arms=PLAIN)) for game in others),
+    ]
+
+
 def areas(axes: "Axes", scores: Scores, task: str, arms: tuple[str, ...] = STUDY) -> None:
     """Mean score while learning of every arm on one task; a dashed line goes down from DQN."""
     from theodolite.claims.an51.distributional import CLAIMS
@@ -90,7 +105,7 @@ def areas(axes: "Axes", scores: Scores, task: str, arms: tuple[str, ...] = STUDY
     if plain is not None:
         panels.dashes(axes.axvline, plain[0])
     axes.set_yticks(range(len(claim.arms)), [f"{arm}: {MEANINGS[arm][0]}" for arm in claim.arms], fontsize=8)
-    axes.tick_params(labelleft=task == DEEP[0])
+    axes.tick_params(labelleft=task in (DEEP[0], PLAYED[0]))
     axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel(f"{task}: mean score while learning\n(0 poor, 1 solved; dashes: DQN)")
 
