@@ -254,7 +254,7 @@ ITEM = Item(
         "Small networks have as many parameters together as the shared one.",
         "Four rooms without chance; arriving at the goal pays 1 and ends the episode. All kinds of features but the "
         "proto-values are learned by the same network; SARSA's step is chosen for each kind on a seed of its own.",
-        "The optimal value is one target, horizons are ten, quantiles 51, the others 200 at size quick.",
+        "The optimal value is one target, horizons are ten, quantiles 51, the others 200.",
         "MinAtar's games are ours, without sticky actions, and run at full size only: 200,000 steps of the plain arms, "
         "five seeds; a network per quantile takes eight times as long there.",
     ),

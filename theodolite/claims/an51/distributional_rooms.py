@@ -37,7 +37,7 @@ class Budget(NamedTuple):
 BUDGETS: dict[Size, Budget] = {
     "smoke": Budget(1, (8,), 10, 50, 500),
     "quick": Budget(10, (8, 16), 200, 2_000, 50_000),
-    "full": Budget(20, (4, 8, 16, 32), 1_000, 5_000, 200_000),
+    "full": Budget(20, (4, 8, 16, 32), 200, 2_000, 50_000),
 }
 
 
