@@ -91,7 +91,7 @@ def test_returns_of_episodes_end_or_go_on_with_the_best_value():
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (("ppo", "--env", "CartPole-v1"), "ppo is not diagnosed: expected one of dqn, c51, qr_dqn, iqn, preq_dqn"),
+        (("ppo", "--env", "CartPole-v1"), "ppo is not diagnosed: expected one of dqn, c51, qr_dqn, rainbow"),
         (("dqnn", "--env", "CartPole-v1"), "'dqnn' is no method and no folder. Did you mean dqn"),
         (("dqn", "--env", "CartPole-v1", "--trunks", "3"), "trunks = 3: must be 1"),
         (("dqn", "--env", "CartPole-v1", "--steps", "900"), "steps = 900, looks = 5: the first look must come after"),
