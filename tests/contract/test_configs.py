@@ -157,6 +157,7 @@ TABLES = {
             "support": Field((0.0, 5.0), ((1.0, 1.0), (2.0, 1.0)), {"head": "categorical"}),
             "kappa": Field(0.1, (-0.1,), {"head": "quantile"}),
             "trunks": Field(3, (0,), {"head": "quantile", "atoms": 3}),
+            "act_by": HORIZONS["act_by"]._replace(companions={"horizons": 3, "learning_rate": 0.5}),
         },
     ),
     "iqn": (
