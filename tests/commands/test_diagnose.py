@@ -1,6 +1,7 @@
 """theodolite diagnose: measures, page and words from a short run or a finished one, and what it refuses."""
 
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,7 @@ def test_the_drift_is_that_of_the_next_move_of_the_target_network():
     s = dqn.agent(c).init(jax.random.key(0), space)
     rows = [Episode(np.random.default_rng(0).normal(size=(41, 4)).astype(np.float32), np.arange(40) % 2,
                     np.ones(40, np.float32), True, False)]  # fmt: skip
-    s = dqn.State(s.learner, diagnosing.ring_of(rows), s.steps, jnp.float32(1))
+    s = replace(s, replay=diagnosing.ring_of(rows), largest_reward=jnp.float32(1))
     b, lens = replay.sample(s.replay, jax.random.key(1), 32), lenses.lens_of("dqn", c)
     now = s.learner
     for i in range(3):  # the third step moves it

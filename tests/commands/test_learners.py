@@ -55,7 +55,7 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(say, swings, tmp_pat
 
 @pytest.mark.parametrize(("name", "head"), [("rainbow", "categorical"), ("dqn_minatar", "expected")])
 def test_published_combinations_of_dqn_are_methods_by_name(say, tmp_path, name, head):
-    small = ("--hidden", 8, "--replay", 64, "--batch-size", 4, "--learning-starts", 32, "--num-envs", 4)
+    small = ("--hidden", 8, "--replay", 64, "--batch-size", 4, "--learning-starts", 32, "--num-envs", 8)
     command = ("train", name, "--env", "CartPole-v1", *small, "--steps", 64, "--out", tmp_path / "run")
     assert say(*command).code == 0
     config, preset = read(tmp_path / "run")["config"], methods.METHODS[name].default
