@@ -2,9 +2,12 @@
 
 import ast
 import importlib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from theodolite.core.fields import field_docs
 
 ROOT = Path(__file__).resolve().parents[1]
 HOUSE = ROOT / "theodolite"
@@ -121,11 +124,10 @@ def test_a_method_names_its_paper_and_its_metrics(path):
 
 def test_every_field_of_a_config_says_what_it_is():
     for path in METHODS:
-        body = next(node for node in TREES[path].body if isinstance(node, ast.ClassDef) and node.name == "Config").body
-        for field, after in zip(body, [*body[1:], None], strict=True):
-            if isinstance(field, ast.AnnAssign):
-                said = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-                assert said, f"{path}: {field.target.id}"
+        config = importlib.import_module(".".join(path.with_suffix("").parts)).Config
+        said = field_docs(config)
+        for field in fields(config):
+            assert said.get(field.name), f"{path}: {field.name}"
 
 
 UNTESTED = {

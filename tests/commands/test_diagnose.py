@@ -1,6 +1,7 @@
 """theodolite diagnose: measures, page and words from a short run or a finished one, and what it refuses."""
 
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,7 @@ def test_the_drift_is_that_of_the_next_move_of_the_target_network():
     s = dqn.agent(c).init(jax.random.key(0), space)
     rows = [Episode(np.random.default_rng(0).normal(size=(41, 4)).astype(np.float32), np.arange(40) % 2,
                     np.ones(40, np.float32), True, False)]  # fmt: skip
-    s = dqn.State(s.learner, diagnosing.ring_of(rows), s.steps, jnp.float32(1))
+    s = replace(s, replay=diagnosing.ring_of(rows), largest_reward=jnp.float32(1))
     b, lens = replay.sample(s.replay, jax.random.key(1), 32), lenses.lens_of("dqn", c)
     now = s.learner
     for i in range(3):  # the third step moves it
@@ -91,7 +92,7 @@ def test_returns_of_episodes_end_or_go_on_with_the_best_value():
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (("ppo", "--env", "CartPole-v1"), "ppo is not diagnosed: expected one of dqn, c51, qr_dqn, iqn, preq_dqn"),
+        (("ppo", "--env", "CartPole-v1"), "ppo is not diagnosed: expected one of dqn, c51, qr_dqn, rainbow"),
         (("dqnn", "--env", "CartPole-v1"), "'dqnn' is no method and no folder. Did you mean dqn"),
         (("dqn", "--env", "CartPole-v1", "--trunks", "3"), "trunks = 3: must be 1"),
         (("dqn", "--env", "CartPole-v1", "--steps", "900"), "steps = 900, looks = 5: the first look must come after"),

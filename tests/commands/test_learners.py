@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import theodolite
+from theodolite.commands import methods
 from theodolite.core.runlog import read
 from theodolite.intent import airl
 
@@ -50,6 +51,19 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(say, swings, tmp_pat
     inside = say(*command, "--learner", "gail")
     assert inside.code == 2 and "gail cannot be a learner, since it learns from demonstrations itself" in inside.err
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(("name", "head"), [("rainbow", "categorical"), ("dqn_minatar", "expected")])
+def test_published_combinations_of_dqn_are_methods_by_name(say, tmp_path, name, head):
+    small = ("--hidden", 8, "--replay", 64, "--batch-size", 4, "--learning-starts", 32, "--num-envs", 8)
+    command = ("train", name, "--env", "CartPole-v1", *small, "--steps", 64, "--out", tmp_path / "run")
+    assert say(*command).code == 0
+    config, preset = read(tmp_path / "run")["config"], methods.METHODS[name].default
+    assert config["head"] == head == preset.head and config["n_step"] == preset.n_step
+    assert config["hidden"] == [8] and config["adam_epsilon"] == preset.adam_epsilon
+    if name == "rainbow":
+        other = say(*command, "--head", "quantile")
+        assert other.code == 2 and "theodolite train rainbow has no flag --head" in other.err
 
 
 def test_gan_gcl_wants_every_step_of_its_demonstrations(say, swings, tmp_path):

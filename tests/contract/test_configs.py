@@ -63,7 +63,12 @@ COMMON = {
     "hidden": Field((4, 4), ((0,), (8, -1), (2.5,))),
     "squash": Field(True, continuous=True),
 }
-OFF_POLICY = {
+HORIZONS = {
+    "horizons": Field(3, (0,)),
+    "horizon_rate": Field(0.1, (0.0,), {"horizons": 2}),
+    "act_by": Field("mixture", ("no such horizon",), {"horizons": 3}),
+}
+OFF_POLICY = {name: field._replace(continuous=True) for name, field in HORIZONS.items()} | {
     "rollout": Field(32, (0, -1), continuous=True),
     "train_every": Field(32, (0,), continuous=True),
     "learning_starts": Field(150, (-1,), continuous=True),
@@ -77,7 +82,8 @@ OFF_POLICY = {
     "hidden": Field((4, 4), ((0,), (8, -1), (2.5,)), continuous=True),
     "activation": Field("sin", ("no such activation",), continuous=True),
 }
-Q_LEARNING = {
+Q_LEARNING = HORIZONS | {
+    "act_by": HORIZONS["act_by"]._replace(companions={"horizons": 3, "learning_rate": 0.5, "train_every": 4}),
     "rollout": Field(32, (0, -1)),
     "train_every": Field(16, (0,)),
     "learning_starts": Field(150, (-1,)),
@@ -151,9 +157,7 @@ TABLES = {
             "support": Field((0.0, 5.0), ((1.0, 1.0), (2.0, 1.0)), {"head": "categorical"}),
             "kappa": Field(0.1, (-0.1,), {"head": "quantile"}),
             "trunks": Field(3, (0,), {"head": "quantile", "atoms": 3}),
-            "horizons": Field(3, (0,)),
-            "horizon_rate": Field(0.1, (0.0,), {"horizons": 2}),
-            "act_by": Field("mixture", ("no such horizon",), {"horizons": 3, "learning_rate": 0.5}),
+            "act_by": HORIZONS["act_by"]._replace(companions={"horizons": 3, "learning_rate": 0.5}),
         },
     ),
     "iqn": (

@@ -115,23 +115,11 @@ def test_a_policy_climbs_on_the_first_critic_alone():
     q, mu = actor_critic.critics(KEY, SPACE, (8,), count=2), actor_critic.policy(jax.random.key(1), SPACE, (8,))
     obs = jnp.asarray(np.random.default_rng(2).normal(size=(16, 3)), jnp.float32)
     opt = optim.adam(0.01).init(mu)
-    after, _ = actor_critic.ascend(mu, opt, q, obs, 0.01)
+    after, _ = actor_critic.ascend(mu, opt, q.first, obs, 0.01)
     assert q.first(obs, after(obs)).mean() > q.first(obs, mu(obs)).mean() + 1e-4
     other = replace(q, nets=(q.nets[0], q.nets[0]))
-    same, _ = actor_critic.ascend(mu, opt, other, obs, 0.01)
+    same, _ = actor_critic.ascend(mu, opt, other.first, obs, 0.01)
     jax.tree.map(np.testing.assert_array_equal, after, same)
-
-
-def test_slow_copies_follow_by_a_share_and_a_whole_one_is_exact():
-    slow, fast = jnp.array([1.0, 3e8]), jnp.array([2.0, 0.1])
-    np.testing.assert_allclose(actor_critic.polyak(slow, fast, 0.25), [1.25, 2.25e8], rtol=1e-6)
-    np.testing.assert_array_equal(actor_critic.polyak(slow, fast, 1.0), fast)
-
-
-def test_excess_compares_with_the_largest_reward_for_ever():
-    largest = jnp.array([3.0, 50.0])
-    np.testing.assert_allclose(actor_critic.excess(largest, jnp.float32(2), 0.9), 2.5, rtol=1e-5)
-    assert actor_critic.excess(largest, jnp.float32(0), 0.9) == 0
 
 
 @pytest.mark.parametrize(("space", "says"), [

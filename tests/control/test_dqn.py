@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from probing import PROBES, shortfall
 
-from theodolite.control import dqn, heads
+from theodolite.control import dqn, heads, horizons
 from theodolite.core import replay
 from theodolite.core.drive import collect, start
 from theodolite.core.env import Box, Space
@@ -83,46 +83,11 @@ def test_the_gradient_treats_the_target_as_given(seen):
         np.testing.assert_allclose(gradient.advantage.bias[i], (sides[0] - sides[1]) / (2 * h), rtol=2e-3, atol=1e-4)
 
 
-def test_the_target_network_moves_when_it_is_told_to(seen):
+def test_priorities_are_roots_of_losses(seen):
     s, b = seen
-    improve = jax.jit(partial(dqn.improve, head=MEAN, b=b))
-    for c, expected in ((replace(C, target_every=2), 0.0), (replace(C, target_every=1), 1.0),
-                        (replace(C, target_every=1, target_share=0.25), 0.25)):  # fmt: skip
-        after, priority, _ = improve(c, now=s.learner)
-        moved = jax.tree.map(lambda old, new, e=expected: old + e * (new - old), s.learner.target, after.net)
-        jax.tree.map(lambda a, m: np.testing.assert_allclose(a, m, rtol=1e-5, atol=1e-6), after.target, moved)
-    assert after.updates == 1
+    _, priority, _ = jax.jit(partial(dqn.improve, head=MEAN, b=b))(C, now=s.learner)
     _, (losses, _) = dqn.loss(s.learner.net, C, MEAN, b, dqn.targets(C, MEAN, s.learner, b))
     np.testing.assert_allclose(priority, np.sqrt(losses), rtol=1e-4, atol=1e-4)
-
-
-def test_actions_are_best_or_random_as_epsilon_says(seen):
-    c = replace(C, epsilon_start=0.9, epsilon_end=0.1, epsilon_steps=100)
-    s = replace(seen[0], steps=jnp.int32(25))
-    np.testing.assert_allclose(dqn.exploration(c, s), 0.7, rtol=1e-6)
-    np.testing.assert_allclose(dqn.exploration(c, replace(s, steps=jnp.int32(1_000))), 0.1, rtol=1e-6)
-    obs = jnp.broadcast_to(jnp.array([0.01, 0.2, -0.03, 0.1]), (20_000, 4))
-    action, log_prob = dqn.act(c, MEAN, s, obs, jax.random.key(1))
-    best = int(slow_q(s.learner.net, obs[:1]).argmax())
-    np.testing.assert_allclose((action == best).mean(), 0.65, atol=0.015)
-    np.testing.assert_allclose(np.exp(log_prob), np.where(action == best, 0.65, 0.35), rtol=1e-5)
-
-
-def test_horizons_add_up_to_hyperbolic_discounting():
-    c = dqn.Config(horizons=10)
-    discounts, weights = dqn.horizons(c)
-    base = np.exp(np.log(1 - 0.99**100) / 10)
-    edges = 1 - base ** np.arange(10)
-    np.testing.assert_allclose(discounts, edges**0.01, atol=2e-5)
-    np.testing.assert_allclose(np.asarray(discounts)[[1, -1]], [0.9694, 0.9892], atol=1e-4)  # of the authors' code
-    np.testing.assert_allclose(weights, np.diff(edges, append=1), atol=1e-4)
-    np.testing.assert_allclose(weights.sum(), 1, rtol=1e-5)
-    fine, w = dqn.horizons(dqn.Config(horizons=400, discount=0.9999, horizon_rate=0.1))
-    times = np.arange(0, 60)
-    mixed = (np.asarray(w, np.float64)[:, None] * np.asarray(fine, np.float64)[:, None] ** times).sum(0)
-    np.testing.assert_allclose(mixed, 1 / (1 + 0.1 * times), atol=0.02)
-    assert (mixed <= 1 / (1 + 0.1 * times) + 1e-4).all()  # a lower sum
-    assert dqn.horizons(C)[0] == np.float32(0.99)
 
 
 def test_every_horizon_bootstraps_with_its_own_discount_and_greedy_action(seen):
@@ -132,14 +97,14 @@ def test_every_horizon_bootstraps_with_its_own_discount_and_greedy_action(seen):
     out = np.asarray(s.learner.net(b.last_obs))[..., 0]
     found = dqn.targets(c, MEAN, s.learner, b)
     np.testing.assert_allclose(found.following[..., 0], out.max(-1), rtol=1e-5)
-    for i, discount in enumerate(np.asarray(dqn.horizons(c)[0])):
+    for i, discount in enumerate(np.asarray(horizons.discounts(c))):
         reward, follows = b.returns(float(discount))
         np.testing.assert_allclose(found.reward[:, i], reward, rtol=1e-5)
         np.testing.assert_allclose(found.discount[:, i], follows, rtol=1e-5)
-    mixed = dqn.values(replace(c, act_by="mixture"), MEAN, s, b.obs)
     each = np.asarray(s.learner.net(b.obs))[..., 0]
+    mixed = dqn.values(replace(c, act_by="mixture"), MEAN, s, b.obs)
     np.testing.assert_allclose(
-        mixed, np.einsum("h,bha->ba", np.asarray(dqn.horizons(c)[1]), each), rtol=1e-4, atol=1e-5
+        mixed, np.einsum("h,bha->ba", np.asarray(horizons.weights(c)), each), rtol=1e-4, atol=1e-5
     )
     np.testing.assert_allclose(dqn.values(c, MEAN, s, b.obs), each[:, -1], rtol=1e-5)
 

@@ -117,7 +117,7 @@ def test_both_batches_are_of_any_age_and_the_policy_climbs_on_the_first(double, 
     mixed = jax.tree.map(lambda x: x[order], b)
     critics, _, _ = critic_step(c, now, mixed)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-7), after.critics, critics)
-    climbed = actor_critic.ascend(now.policy, now.policy_opt, critics, mixed.obs[:4], c.policy_learning_rate)[0]
+    climbed = actor_critic.ascend(now.policy, now.policy_opt, critics.first, mixed.obs[:4], c.policy_learning_rate)[0]
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-7), after.policy.net, climbed.net)
 
 

@@ -75,7 +75,7 @@ def test_targets_and_losses_are_those_of_the_definition(seen):
     q = np.asarray(now.slow_critics(b.last_obs, action))
     wanted = np.asarray(b.rewards[:, 0]) + 0.99 * ~np.asarray(b.terminated) * (q.min(0) - 0.3 * np.asarray(log_prob))
     np.testing.assert_allclose(jax.jit(sac.targets)(C, now, b, KEY), wanted, rtol=1e-5, atol=1e-6)
-    loss, entropy = jax.jit(sac.policy_loss)(now.actor, now.critics, jnp.float32(0.3), b.obs, KEY)
+    loss, entropy = jax.jit(sac.policy_loss)(now.actor, C, now.critics, jnp.float32(0.3), b.obs, KEY)
     action, log_prob = drawn(now.actor, b.obs)
     q = np.asarray(now.critics(b.obs, action)).min(0)
     np.testing.assert_allclose(loss, (0.3 * np.asarray(log_prob) - q).mean(), rtol=1e-5)

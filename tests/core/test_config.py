@@ -1,7 +1,7 @@
 """Configurations: floats are leaves, the rest is structure; every rule refuses its own counterexample in words."""
 
 import math
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, replace
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from theodolite.core import config as rules
 from theodolite.core.config import config, require
 from theodolite.core.errors import UserError
+from theodolite.core.fields import field_docs
 
 
 @config
@@ -22,6 +23,7 @@ class Inner:
     rate: float = 0.5
     """How fast."""
     name: str = "plain"
+    """Its name."""
 
 
 @config
@@ -37,6 +39,26 @@ class Outer:
 
     def __post_init__(self):
         require(self, width=rules.positive, scale=rules.positive, maybe=rules.optional(rules.non_negative))
+
+
+@config
+class Narrow(Inner):
+    """A part with fields of its own and another default."""
+
+    rate: float = 0.1
+    """How fast it is here."""
+    own: float = 1.0
+    """What is new."""
+
+    def __post_init__(self):
+        require(self, rate=rules.positive, own=rules.positive)
+
+
+def test_fields_of_a_base_keep_their_place_and_their_meaning():
+    c = Narrow()
+    assert [f.name for f in fields(c)] == ["rate", "name", "own"] and jax.tree.leaves(c) == [0.1, 1.0]
+    assert field_docs(Narrow) == {"rate": "How fast it is here.", "name": "Its name.", "own": "What is new."}
+    assert jax.tree.structure(c) != jax.tree.structure(Inner()) and isinstance(c, Inner)
 
 
 def test_leaves_are_the_floats_of_the_config_and_its_parts():

@@ -113,3 +113,9 @@ def test_rmsprop_is_its_formula_over_several_steps():
         square = 0.9 * square + 0.1 * clipped**2
         slow = slow - 0.1 * clipped / np.sqrt(square + 0.01)
     np.testing.assert_allclose(x["w"], slow, rtol=1e-5)
+
+
+def test_slow_copies_follow_by_a_share_and_a_whole_one_is_exact():
+    slow, fast = jnp.array([1.0, 3e8]), jnp.array([2.0, 0.1])
+    np.testing.assert_allclose(optim.polyak(slow, fast, 0.25), [1.25, 2.25e8], rtol=1e-6)
+    np.testing.assert_array_equal(optim.polyak(slow, fast, 1.0), fast)

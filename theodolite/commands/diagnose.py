@@ -84,7 +84,7 @@ MODULES = tuple(f"theodolite.control.{name}" for name in ("dqn", "iqn", "preq_dq
 USAGE = """usage: theodolite diagnose METHOD --env ID [flags]
        theodolite diagnose FOLDER [flags]
 
-METHOD is dqn, c51, qr_dqn, iqn or preq_dqn, FOLDER a run of `theodolite train` with one of them.
+METHOD is dqn, c51, qr_dqn, rainbow, dqn_minatar, iqn or preq_dqn, FOLDER a run of `theodolite train` with one of them.
 
 Trains, looks inside a few times, and says what limits the run: errors on replay, on held-out and on the policy's own
 data, overestimation, rank of the features, generalisation of a step, drift of targets, reach of the buffer. Of a

@@ -29,7 +29,7 @@ from theodolite.core.train import env_seed
 from theodolite.envs import registry
 
 FILE = "diagnosis.json"
-COVERED = ("dqn", "c51", "qr_dqn", "iqn", "preq_dqn")
+COVERED = ("dqn", "c51", "qr_dqn", "rainbow", "dqn_minatar", "iqn", "preq_dqn")
 """Methods that learn a Q function of choices from replay."""
 ROWS, KERNEL_ROWS = 1_024, 128
 """Transitions per measurement, and of the kernel."""

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from theodolite.commands.methods import METHODS
-from theodolite.control import diagnosis, dqn, heads, iqn, preq_dqn
+from theodolite.control import diagnosis, dqn, heads, horizons, iqn, preq_dqn
+from theodolite.control.target_network import Learner
 from theodolite.core.arrays import PRNGKey
 from theodolite.core.errors import UserError
 from theodolite.core.replay import Replay, Sample, sample
@@ -57,11 +58,11 @@ def _dqn(c: dqn.Config) -> Lens:
         raise UserError(f"trunks = {c.trunks}: must be 1. One network's features and kernel are measured.")
     head = dqn.head_of(c)
 
-    def targets(now: dqn.Learner, b: Sample) -> Array:
+    def targets(now: Learner, b: Sample) -> Array:
         found = dqn.targets(c, head, now, b)
         return (found.reward + found.discount * head.mean(found.following))[:, -1]
 
-    def step(now: dqn.Learner, b: Sample, _: PRNGKey) -> dqn.Learner:
+    def step(now: Learner, b: Sample, _: PRNGKey) -> Learner:
         return dqn.improve(c, head, now, b)[0]
 
     return Lens(
@@ -70,26 +71,26 @@ def _dqn(c: dqn.Config) -> Lens:
         features=lambda net, obs: net.torso(obs),
         targets=lambda s, b: targets(s.learner, b),
         moved=lambda s, b, key: _moved(c, targets, step, s, b, key),
-        discount=float(dqn.horizons(c)[0][-1]),
+        discount=float(horizons.longest(c)),
         n_step=c.n_step,
     )
 
 
 def _iqn(c: iqn.Config) -> Lens:
-    def targets(now: iqn.Learner, b: Sample) -> Array:
+    def targets(now: Learner, b: Sample) -> Array:
         levels = jnp.broadcast_to(heads.midpoints(c.policy_levels), (b.action.shape[0], c.policy_levels))
-        return iqn.targets(c, now, b, levels).mean(1)
+        return iqn.targets(c, now, b, levels).mean(1)[:, -1]
 
-    def step(now: iqn.Learner, b: Sample, key: PRNGKey) -> iqn.Learner:
+    def step(now: Learner, b: Sample, key: PRNGKey) -> Learner:
         return iqn.improve(c, now, b, key)[0]
 
     return Lens(
         net=lambda s: s.learner.net,
-        q=lambda net, obs: net(obs, heads.midpoints(c.policy_levels)).mean(-2),
+        q=lambda net, obs: net(obs, heads.midpoints(c.policy_levels)).mean(-3)[..., -1, :],
         features=lambda net, obs: net.torso(obs),
         targets=lambda s, b: targets(s.learner, b),
         moved=lambda s, b, key: _moved(c, targets, step, s, b, key),
-        discount=float(c.discount),
+        discount=float(horizons.longest(c)),
         n_step=c.n_step,
     )
 

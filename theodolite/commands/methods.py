@@ -104,6 +104,21 @@ METHODS: dict[str, Method] = {
         fixed=("head", "loss", "support"),
         normalise_obs=False,
     ),
+    "rainbow": Method(
+        "the same with double targets, dueling, priorities, several steps and atoms at once",
+        "theodolite.control.dqn",
+        lambda module, p: module.agent(p.config),
+        preset="RAINBOW",
+        fixed=("head", "loss", "kappa"),
+        normalise_obs=False,
+    ),
+    "dqn_minatar": Method(
+        "plain deep Q-learning with the network and the optimiser that are usual for the games of MinAtar",
+        "theodolite.control.dqn",
+        lambda module, p: module.agent(p.config),
+        preset="MINATAR",
+        normalise_obs=False,
+    ),
     "iqn": Method(
         "the same, learning the return's quantile at any level, averse to risk with --worst",
         "theodolite.control.iqn",

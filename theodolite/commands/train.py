@@ -140,7 +140,8 @@ def too_short(config: Any, steps: int) -> str:
 
 
 def _list_methods(asked: bool) -> int:
-    rows = "\n".join(f"  {name:<6} {m.about}" for name, m in methods.METHODS.items())
+    width = max(map(len, methods.METHODS))
+    rows = "\n".join(f"  {name:<{width}} {m.about}" for name, m in methods.METHODS.items())
     text = (
         f"usage: theodolite train METHOD --env ID [flags]\n\n{rows}\n\ntheodolite train METHOD --help lists its flags."
     )

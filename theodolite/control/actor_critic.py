@@ -2,28 +2,63 @@
 
     u = (a - centre) / half width              inside, every dimension of an action is in units of its own box
     Q(s, u) = MLP([s, u]),  μ(s) = tanh(MLP(s))     weights and biases uniform in ± 1/√fan-in
-    θ⁻ ← (1 - τ) θ⁻ + τ θ                                                                     (Polyak averaging)
 
-How critics move towards their targets is an argument of the learner (`CriticStep`); `regression` is the usual one.
+How critics move towards their targets is an argument of the learner (`CriticStep`); `regression` is the usual one. With
+several horizons (see `horizons`) predictions and targets have one more axis, the last.
 """
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
+from theodolite.control import off_policy
+from theodolite.control.off_policy import Memory
 from theodolite.core import nets, optim, replay
 from theodolite.core.agent import Batch, RewardOf, Seen
 from theodolite.core.arrays import Arrays, Metrics, PRNGKey, Scalar, lift
+from theodolite.core.config import config, non_negative, one_of, positive, sizes
 from theodolite.core.dists import Distribution, Normal
 from theodolite.core.env import Action, Box, Obs, Space
 from theodolite.core.errors import UserError
 
 Learner = TypeVar("Learner")
+
+
+@config
+class Settings:
+    """Fields of a Config; CONSTRAINTS are their rules."""
+
+    rollout: int = 32
+    """Steps that each environment contributes to an update."""
+    train_every: int = 1
+    """Steps, of all environments together, per gradient step."""
+    learning_starts: int = 10_000
+    """Transitions in replay before the first gradient step."""
+    random_steps: int = 10_000
+    """Environment steps during which actions are drawn uniformly from their box."""
+    replay: int = 1_000_000
+    """Transitions that are kept."""
+    batch_size: int = 256
+    """Transitions in a gradient step."""
+    policy_learning_rate: float = 3e-4
+    """Step size of the policy's Adam."""
+    hidden: tuple[int, ...] = (256, 256)
+    """Widths of the layers of policy and critics."""
+    activation: nets.Activation = "relu"
+    """Between the layers."""
+
+
+CONSTRAINTS = off_policy.CONSTRAINTS | {
+    "random_steps": non_negative,
+    "policy_learning_rate": positive,
+    "hidden": sizes(),
+    "activation": one_of(*nets.ACTIVATIONS),
+}
 
 
 class Critics(Arrays):
@@ -34,14 +69,22 @@ class Critics(Arrays):
 
     nets: tuple[nets.MLP, ...]
 
-    def __call__(self, obs: Obs, action: Action) -> Float[Array, "K *batch"]:
+    def __call__(self, obs: Obs, action: Action) -> Float[Array, "K *batch_H"]:
         """What every critic says of an action in units of its box."""
         x = pairs(obs, action)
-        return jnp.stack([net(x)[..., 0] for net in self.nets])
+        return jnp.stack([self._said(net(x)) for net in self.nets])
 
-    def first(self, obs: Obs, action: Action) -> Float[Array, "*batch"]:
+    def first(self, obs: Obs, action: Action) -> Float[Array, "*batch_H"]:
         """What the first one says: deterministic policies climb on it alone."""
-        return self.nets[0](pairs(obs, action))[..., 0]
+        return self._said(self.nets[0](pairs(obs, action)))
+
+    @property
+    def horizons(self) -> int:
+        """Values that each predicts of an action."""
+        return self.nets[0].layers[-1].bias.shape[-1]
+
+    def _said(self, out: Float[Array, "*batch H"]) -> Float[Array, "*batch_H"]:
+        return out[..., 0] if self.horizons == 1 else out
 
 
 class Policy(Arrays):
@@ -60,34 +103,6 @@ class Policy(Arrays):
         return Normal(mean, jnp.log(noise * half_width))
 
 
-class Memory(Arrays):
-    """The ring, whose actions are in units of their box, environment steps so far, and the largest size of a reward."""
-
-    replay: replay.Replay
-    steps: Int[Array, ""]
-    largest_reward: Float[Array, ""]
-
-
-@runtime_checkable
-class Schedule(Protocol):
-    """What the loop needs of a method's Config."""
-
-    @property
-    def train_every(self) -> int:
-        """Transitions per gradient step."""
-        ...
-
-    @property
-    def learning_starts(self) -> int:
-        """Transitions in replay before the first gradient step."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """Transitions in a gradient step."""
-        ...
-
-
 class CriticStep(NamedTuple):
     """How critics move towards targets.
 
@@ -96,7 +111,7 @@ class CriticStep(NamedTuple):
     """
 
     init: Callable[[Critics], PyTree]
-    step: Callable[[Critics, PyTree, replay.Sample, Float[Array, " B"]], tuple[Critics, PyTree, Metrics]]
+    step: Callable[[Critics, PyTree, replay.Sample, Float[Array, "B *H"]], tuple[Critics, PyTree, Metrics]]
     repeats: bool = True
     """Whether a sample may hold a transition twice."""
     adds: tuple[tuple[str, str], ...] = ()
@@ -161,12 +176,13 @@ def network(key: PRNGKey, widths: tuple[int, ...], activation: nets.Activation) 
 
 
 def critics(
-    key: PRNGKey, space: Space, hidden: tuple[int, ...], activation: nets.Activation = "relu", count: int = 1
-) -> Critics:
+    key: PRNGKey, space: Space, hidden: tuple[int, ...], activation: nets.Activation = "relu", count: int = 1,
+    horizons: int = 1,
+) -> Critics:  # fmt: skip
     """Fresh critics for a space."""
     inputs = space.obs.shape[0] + check(space).shape[0]
     keys = jax.random.split(key, count)
-    return Critics(tuple(network(k, (inputs, *hidden, 1), activation) for k in keys))
+    return Critics(tuple(network(k, (inputs, *hidden, horizons), activation) for k in keys))
 
 
 def policy(key: PRNGKey, space: Space, hidden: tuple[int, ...], activation: nets.Activation = "relu") -> Policy:
@@ -175,18 +191,13 @@ def policy(key: PRNGKey, space: Space, hidden: tuple[int, ...], activation: nets
     return Policy(network(key, (*space.obs.shape, *hidden, *box.shape), activation), box)
 
 
-def polyak(slow: PyTree, fast: PyTree, share: Scalar) -> PyTree:
-    """The slow copy, moved towards the fast one: a share of 1 copies it exactly."""
-    return jax.tree.map(lambda old, new: (1 - share) * old + share * new, slow, fast)
-
-
 def regression(learning_rate: Scalar) -> CriticStep:
-    """Adam on the squared error, averaged over the sample and summed over critics."""
+    """Adam on the squared error, averaged over the sample and its horizons, and summed over critics."""
     adam = optim.adam(learning_rate)
 
     def loss(now: Critics, b: replay.Sample, target: Array) -> tuple[Scalar, Array]:
         predicted = now(b.obs, b.action)
-        return ((predicted - target[None]) ** 2).mean(1).sum(), predicted
+        return ((predicted - target[None]) ** 2).mean(tuple(range(1, predicted.ndim))).sum(), predicted
 
     def step(now: Critics, opt: PyTree, b: replay.Sample, target: Array) -> tuple[Critics, PyTree, Metrics]:
         (value, predicted), gradient = jax.value_and_grad(loss, has_aux=True)(now, b, target)
@@ -196,7 +207,7 @@ def regression(learning_rate: Scalar) -> CriticStep:
     return CriticStep(adam.init, step)
 
 
-def described(predicted: Float[Array, "K B"]) -> Metrics:
+def described(predicted: Float[Array, "K B *H"]) -> Metrics:
     """What the critics' predictions for a sample look like."""
     return {
         "value": predicted.mean(),
@@ -206,12 +217,16 @@ def described(predicted: Float[Array, "K B"]) -> Metrics:
 
 
 def ascend(
-    now: Policy, opt: optim.OptState, judge: Critics, obs: Obs, learning_rate: Scalar
+    now: Policy,
+    opt: optim.OptState,
+    judge: Callable[[Obs, Action], Float[Array, " B"]],
+    obs: Obs,
+    learning_rate: Scalar,
 ) -> tuple[Policy, optim.OptState]:
-    """One step of Adam up the first critic: the deterministic policy gradient. `opt` is that of `optim.adam`."""
+    """One step of Adam up what is said of actions: the deterministic policy gradient. `opt` is that of `optim.adam`."""
 
     def loss(p: Policy) -> Scalar:
-        return -judge.first(obs, p(obs)).mean()
+        return -judge(obs, p(obs)).mean()
 
     return optim.apply(optim.adam(learning_rate), jax.grad(loss)(now), opt, now)
 
@@ -223,9 +238,8 @@ def no_memory(space: Space, capacity: int, rollout: int, learning_starts: int = 
 
 
 def remember(m: Memory, batch: Batch, box: Box) -> Memory:
-    """The memory with a batch in it."""
-    ring = replay.add(m.replay, batch._replace(action=to_unit(box, batch.action)))
-    return Memory(ring, m.steps + batch.reward.size, jnp.maximum(m.largest_reward, jnp.abs(batch.reward).max()))
+    """The memory with a batch in it, whose actions are kept in units of their box."""
+    return off_policy.remember(m, batch._replace(action=to_unit(box, batch.action)))
 
 
 def repay(m: Memory, box: Box, reward: RewardOf) -> Memory:
@@ -234,8 +248,7 @@ def repay(m: Memory, box: Box, reward: RewardOf) -> Memory:
     def of(rows: replay.Rows) -> Array:
         return reward(Seen(rows.obs, scaled(box, rows.action), rows.last_obs, rows.terminated))
 
-    ring = replay.repaid(m.replay, of)
-    return Memory(ring, m.steps, jnp.abs(ring.rows.reward).max())
+    return off_policy.repay(m, of)
 
 
 def random_first(
@@ -256,7 +269,7 @@ def random_log_prob(random: Bool[Array, ""], box: Box, later: Distribution, acti
 
 
 def learn(
-    c: Schedule, m: Memory, now: Learner, key: PRNGKey, *, paid: int,
+    c: Settings, m: Memory, now: Learner, key: PRNGKey, *, paid: int,
     improve: Callable[[Learner, replay.Sample, PRNGKey], tuple[Learner, Metrics]], repeats: bool = True, more: int = 0,
 ) -> tuple[Learner, Metrics]:  # fmt: skip
     """`paid` gradient steps on samples of the memory, none before learning starts; metrics have one row per step.
@@ -268,11 +281,4 @@ def learn(
         draw_key, step_key = jax.random.split(key)
         return improve(now, replay.sample(m.replay, draw_key, c.batch_size + more, repeats=repeats), step_key)
 
-    started = replay.held(m.replay) >= max(c.learning_starts, 1)
-    return replay.gradient_steps(one, now, key, paid, started)
-
-
-def excess(largest: Float[Array, " n"], per_step: Scalar, discount: Scalar) -> Float[Array, ""]:
-    """The largest prediction as a share of what `per_step`, paid for ever, would be worth; 0 if nothing is paid."""
-    most = per_step / jnp.maximum(1 - discount, 1e-6)
-    return jnp.where(most > 0, largest.max() / jnp.maximum(most, 1e-6), 0)
+    return off_policy.learn(m, now, key, one, steps=paid, starts=c.learning_starts)

@@ -12,7 +12,7 @@ w = s / (s + λ), and however small α is the cosine stays below Σ w d² / (|d|
 As λ grows, Z tends to Δ / λ, which is the semi-gradient of temporal-difference learning with rate α / λ.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from theodolite.control import ntk
 from theodolite.core.arrays import Scalar
-from theodolite.core.config import between, inside, non_negative, one_of, positive
+from theodolite.core.config import between, config, inside, non_negative, one_of, positive
 from theodolite.core.nets import MLP
 
 Solver = Literal["cholesky", "eigen"]
@@ -30,11 +30,32 @@ AT_ONCE = 2
 """Sizes that are tried first: a critic that has learned a little accepts one of them nearly always."""
 
 
+@config
+class Settings:
+    """Fields of a Config whose learner takes such steps; CONSTRAINTS are their rules."""
+
+    line_search: bool = True
+    """Test the alignment; otherwise `first_alpha` is always taken."""
+    eta: float = 0.97
+    """η: least cosine of the change on the batch with its errors."""
+    first_alpha: float = 1.0
+    """The largest α that is tried."""
+    decay: float = 0.5
+    """From each α to the next smaller one."""
+    tries: int = 10
+    """Sizes of α that are tried, all at once."""
+    solver: Solver = "cholesky"
+    """How K Z = Δ is solved: by a Cholesky factor, or among the larger eigenvalues."""
+    damping: float = 1e-5
+    """λ: added to the kernel's diagonal, as a share of its mean; a large one ends at the semi-gradient."""
+    cutoff: float = 1e-5
+    """Eigenvalues below this share of the largest count as 0, where the solver is `eigen`."""
+
+
 CONSTRAINTS = {
     "eta": between(-1, 1), "first_alpha": positive, "decay": inside(0, 1), "tries": positive,
     "solver": one_of("cholesky", "eigen"), "damping": non_negative, "cutoff": non_negative,
 }  # fmt: skip
-"""Of the fields of a Config whose learner takes such steps; beside them it has `line_search`."""
 
 
 class Rules(NamedTuple):
@@ -69,8 +90,8 @@ class Taken(NamedTuple):
     row_ratio: Float[Array, ""]
 
 
-def rules(c: Any) -> Rules:
-    """How a step is made by a Config with the fields of `CONSTRAINTS` and `line_search`."""
+def rules(c: Settings) -> Rules:
+    """How a step is made by such a Config."""
     tries, eta = (c.tries, c.eta) if c.line_search else (1, -2.0)
     return Rules(c.solver, c.damping, c.cutoff, grid(c.first_alpha, c.decay, tries), eta)
 

@@ -18,7 +18,8 @@ Differences from the paper, which has neither code nor a table of settings:
 1. The grid starts at 1 and halves; when no α passes, the step is skipped and counted; 2. the kernel is summed from
 layers' inputs and gradients, and solved by a Cholesky factor with relative damping, or among the larger eigenvalues;
 3. rows of a batch are distinct, one from each even share of the memory; 4. policy, noise and start are TD3's here, with
-Adam's step at the 1e-3 of the authors' code base; 5. steps that would leave values not finite are skipped, too.
+Adam's step at the 1e-3 of the authors' code base; 5. steps that would leave values not finite are skipped, too; 6.
+there is one horizon, since a kernel of H heads has H times as many rows, and its solution costs H³ times as much.
 """
 
 from functools import partial
@@ -28,15 +29,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from theodolite.control import actor_critic, ntk, preconditioning
-from theodolite.control.actor_critic import Critics, CriticStep, Memory, Policy
-from theodolite.control.preconditioning import Solver
+from theodolite.control import actor_critic, ntk, off_policy, preconditioning
+from theodolite.control.actor_critic import Critics, CriticStep, Policy
+from theodolite.control.off_policy import Memory
 from theodolite.core import nets, optim, replay
 from theodolite.core.agent import Agent, Batch, RewardOf
 from theodolite.core.arrays import Arrays, Flag, Metrics, PRNGKey
 from theodolite.core.claim import Paper
-from theodolite.core.config import config, non_negative, one_of, positive, probability, require, sizes
+from theodolite.core.config import config, non_negative, one_of, positive, probability, require
 from theodolite.core.env import Action, Box, Obs, Space
+from theodolite.core.errors import UserError
 
 PAPER = Paper(
     "Towards Characterizing Divergence in Deep Q-Learning", "Achiam, Knight, Abbeel", 2019, arxiv="1903.08894"
@@ -52,8 +54,7 @@ METRICS = {
     "row_ratio": "mean row ratio of the batch's kernel: how far a plain step would move other pairs of the batch",
     "held_out_alignment": "the cosine on a batch that the steps did not see; 0 without one",
     "spill": "root mean square change of that batch over that of the batch that was learned; 0 without one",
-    "excess": "largest predicted return as a share of what the largest reward seen, paid for ever, would be worth: "
-    "above 1 no policy can have such a value",
+    "excess": off_policy.EXCESS,
 }
 OF_THE_STEP = {n: METRICS[n] for n in ("alpha", "skipped", "attainable", "multipliers", "row_ratio")} | {
     "alignment": "mean cosine of what steps did to the values of the batch with its errors, 0 where none was accepted",
@@ -63,19 +64,11 @@ OF_THE_STEP = {n: METRICS[n] for n in ("alpha", "skipped", "attainable", "multip
 
 
 @config
-class Config:
+class Config(preconditioning.Settings, actor_critic.Settings):
     """Hyper-parameters; η and sines are the paper's as recalled, the rest of the search is ours."""
 
-    rollout: int = 32
-    """Steps that each environment contributes to an update."""
-    train_every: int = 1
-    """Steps, of all environments together, per gradient step."""
     learning_starts: int = 1_000
     """Transitions in replay before the first gradient step."""
-    random_steps: int = 10_000
-    """Environment steps during which actions are drawn uniformly from their box."""
-    replay: int = 1_000_000
-    """Transitions that are kept."""
     batch_size: int = 100
     """Transitions in a gradient step."""
     policy_learning_rate: float = 1e-3
@@ -84,26 +77,8 @@ class Config:
     """γ, per step."""
     noise: float = 0.1
     """σ: standard deviation of the exploration noise, in half widths of the box."""
-    hidden: tuple[int, ...] = (256, 256)
-    """Widths of the layers of policy and critic."""
     activation: nets.Activation = "sin"
     """Between the layers of the critic; the policy's are relu."""
-    line_search: bool = True
-    """Test the alignment; otherwise `first_alpha` is always taken."""
-    eta: float = 0.97
-    """η: least cosine of the change on the batch with its errors."""
-    first_alpha: float = 1.0
-    """The largest α that is tried."""
-    decay: float = 0.5
-    """From each α to the next smaller one."""
-    tries: int = 10
-    """Sizes of α that are tried, all at once."""
-    solver: Solver = "cholesky"
-    """How K Z = Δ is solved: by a Cholesky factor, or among the larger eigenvalues."""
-    damping: float = 1e-5
-    """λ: added to the kernel's diagonal, as a share of its mean; a large one ends at the semi-gradient."""
-    cutoff: float = 1e-5
-    """Eigenvalues below this share of the largest count as 0, where the solver is `eigen`."""
     held_out: int = 0
     """Transitions drawn beside each batch to see what a step does to what it does not see; 0 looks at none."""
     second_batch: int = 0
@@ -112,15 +87,13 @@ class Config:
     """What a step is to do to the second batch: leave its values as they are, or move them by their own errors."""
 
     def __post_init__(self):
-        counts = ("rollout", "train_every", "replay", "batch_size")
         require(
             self,
-            **dict.fromkeys((*counts, "policy_learning_rate", "noise"), positive),
-            **dict.fromkeys(("learning_starts", "random_steps", "held_out", "second_batch"), non_negative),
+            **actor_critic.CONSTRAINTS,
             **preconditioning.CONSTRAINTS,
+            **dict.fromkeys(("held_out", "second_batch"), non_negative),
+            noise=positive,
             discount=probability,
-            hidden=sizes(),
-            activation=one_of(*nets.ACTIVATIONS),
             across=one_of("still", "right"),
         )
 
@@ -189,9 +162,14 @@ def critic_step(c: Config) -> CriticStep:
     """The preconditioned step of every critic, to be given to any learner of continuous actions (TD3, say).
 
     The last `second_batch` rows of a sample are its second batch.
+
+    Raises:
+        UserError: when it is taken, that the critics predict several horizons.
     """
 
     def step(now: Critics, nothing: None, b: replay.Sample, target: Array) -> tuple[Critics, None, Metrics]:
+        if now.horizons > 1:
+            raise UserError(f"horizons = {now.horizons}: must be 1. A preconditioned step moves one value per pair.")
         x = actor_critic.pairs(b.obs, b.action)
         after, predicted, rows = zip(*(_moved(c, net, x, target) for net in now.nets), strict=True)
         predicted = jnp.stack(predicted)
@@ -242,7 +220,7 @@ def improve(c: Config, m: Memory, now: Learner, b: replay.Sample, key: PRNGKey) 
         aside = replay.sample(m.replay, key, c.held_out, repeats=False)
         metrics |= held_out(c, now, critics, moved, aside)
     seen = b.obs[: c.batch_size]
-    policy, opt = actor_critic.ascend(now.policy, now.policy_opt, critics, seen, c.policy_learning_rate)
+    policy, opt = actor_critic.ascend(now.policy, now.policy_opt, critics.first, seen, c.policy_learning_rate)
     return Learner(policy, critics, opt), metrics
 
 
@@ -257,7 +235,7 @@ def update(c: Config, s: State, batch: Batch, key: PRNGKey) -> tuple[State, Metr
         c, memory, s.learner, key, paid=replay.paid(batch, c.train_every), improve=partial(improve, c, memory),
         repeats=False, more=c.second_batch,
     )  # fmt: skip
-    excess = actor_critic.excess(m.pop("largest"), memory.largest_reward, c.discount)
+    excess = off_policy.excess(m.pop("largest"), memory.largest_reward, c.discount)
     taken = 1 - m["skipped"]
     weighed = {name: m.pop(name) for name in ("alignment", "held_out_alignment", "spill") if name in m}
     nothing = dict.fromkeys(("held_out_alignment", "spill"), jnp.float32(0))

@@ -6,7 +6,8 @@
 
 π is a Gaussian squashed by tanh, whose log-density is computed from what was drawn before squashing, so that actions at
 the bounds of the box keep exact gradients. Its entropy H is aimed at, per dimension, by `target_entropy`; with a fixed
-temperature it comes out as it does.
+temperature it comes out as it does. With several horizons (see `horizons`) a critic has a value and a target for each,
+which discount rewards and entropies alike.
 
 Differences from the paper (its second version), 1 and 2 as in its authors' code:
 1. The temperature's loss is linear in log α; 2. log-std is clipped to [-20, 2]; 3. the policy's step sees the critics
@@ -22,13 +23,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
-from theodolite.control import actor_critic
-from theodolite.control.actor_critic import Critics, CriticStep, Memory
+from theodolite.control import actor_critic, horizons, off_policy
+from theodolite.control.actor_critic import Critics, CriticStep
+from theodolite.control.off_policy import Memory
 from theodolite.core import nets, optim, replay
 from theodolite.core.agent import Agent, Batch, Entropy, RewardOf
 from theodolite.core.arrays import Arrays, Flag, Metrics, PRNGKey, Scalar, lift
 from theodolite.core.claim import Paper
-from theodolite.core.config import any_value, config, non_negative, one_of, positive, probability, require, sizes
+from theodolite.core.config import any_value, config, positive, probability, require
 from theodolite.core.dists import TanhNormal
 from theodolite.core.env import Action, Box, Obs, Space
 
@@ -47,29 +49,13 @@ LOG_STD = (-20.0, 2.0)
 
 
 @config
-class Config:
+class Config(horizons.Settings, actor_critic.Settings):
     """Hyper-parameters; the defaults are the paper's."""
 
-    rollout: int = 32
-    """Steps that each environment contributes to an update."""
-    train_every: int = 1
-    """Steps, of all environments together, per gradient step."""
-    learning_starts: int = 10_000
-    """Transitions in replay before the first gradient step."""
-    random_steps: int = 10_000
-    """Environment steps during which actions are drawn uniformly from their box."""
-    replay: int = 1_000_000
-    """Transitions that are kept."""
-    batch_size: int = 256
-    """Transitions in a gradient step."""
     learning_rate: float = 3e-4
     """Step size of the critics' Adam."""
-    policy_learning_rate: float = 3e-4
-    """Step size of the policy's Adam."""
     temperature_learning_rate: float = 3e-4
     """Step size of the temperature's Adam, on its logarithm."""
-    discount: float = 0.99
-    """γ, per step."""
     target_share: float = 0.005
     """τ: how far the slow critics move in every gradient step; 1 makes them the fast ones."""
     temperature: float = 1.0
@@ -78,23 +64,16 @@ class Config:
     """Adjust α until the policy has the entropy that is wanted."""
     target_entropy: float = -1.0
     """The entropy wanted of every dimension of an action, nats, in units of its box."""
-    hidden: tuple[int, ...] = (256, 256)
-    """Widths of the layers of policy and critics."""
-    activation: nets.Activation = "relu"
-    """Between the layers."""
 
     def __post_init__(self):
-        counts = ("rollout", "train_every", "replay", "batch_size")
-        rates = ("learning_rate", "policy_learning_rate", "temperature_learning_rate", "temperature")
         require(
             self,
-            **dict.fromkeys((*counts, *rates), positive),
-            **dict.fromkeys(("learning_starts", "random_steps"), non_negative),
-            **dict.fromkeys(("discount", "target_share"), probability),
+            **actor_critic.CONSTRAINTS,
+            **dict.fromkeys(("learning_rate", "temperature_learning_rate", "temperature"), positive),
+            target_share=probability,
             target_entropy=any_value,
-            hidden=sizes(),
-            activation=one_of(*nets.ACTIVATIONS),
         )
+        horizons.check(self)
 
 
 class Actor(Arrays):
@@ -150,7 +129,7 @@ def init(c: Config, critic_step: CriticStep, key: PRNGKey, space: Space) -> Stat
     box = actor_critic.check(space)
     widths = (*space.obs.shape, *c.hidden, 2 * box.shape[0])
     actor = Actor(actor_critic.network(actor_key, widths, c.activation), box)
-    critics = actor_critic.critics(critic_key, space, c.hidden, c.activation, 2)
+    critics = actor_critic.critics(critic_key, space, c.hidden, c.activation, 2, c.horizons)
     log_temperature = jnp.log(jnp.asarray(c.temperature, jnp.float32))
     learner = Learner(
         actor=actor,
@@ -184,20 +163,20 @@ def _random(c: Config, s: State) -> Flag:
     return s.memory.steps < c.random_steps
 
 
-def targets(c: Config, now: Learner, b: replay.Sample, key: PRNGKey) -> Float[Array, " B"]:
-    """y for every transition of a sample."""
+def targets(c: Config, now: Learner, b: replay.Sample, key: PRNGKey) -> Float[Array, "B *H"]:
+    """y for every transition of a sample, and for every horizon where there are several."""
     following, log_prob = now.actor(b.last_obs).sample_and_log_prob(key)
-    value = now.slow_critics(b.last_obs, following).min(0) - jnp.exp(now.log_temperature) * log_prob
-    reward, discount = b.returns(c.discount)
-    return jax.lax.stop_gradient(reward + discount * value)
+    paid = jnp.exp(now.log_temperature) * log_prob
+    value = now.slow_critics(b.last_obs, following).min(0) - (paid if c.horizons == 1 else paid[:, None])
+    return jax.lax.stop_gradient(horizons.targets(c, b, value))
 
 
 def policy_loss(
-    actor: Actor, critics: Critics, temperature: Scalar, obs: Obs, key: PRNGKey
+    actor: Actor, c: Config, critics: Critics, temperature: Scalar, obs: Obs, key: PRNGKey
 ) -> tuple[Scalar, Float[Array, ""]]:
     """Equation (9), and the entropy that was met."""
     action, log_prob = actor(obs).sample_and_log_prob(key)
-    return (temperature * log_prob - critics(obs, action).min(0)).mean(), -log_prob.mean()
+    return (temperature * log_prob - horizons.judged(c, critics(obs, action).min(0))).mean(), -log_prob.mean()
 
 
 def improve(
@@ -208,14 +187,14 @@ def improve(
     critics, memory, metrics = critic_step.step(now.critics, now.critic_memory, b, targets(c, now, b, target_key))
     temperature = jnp.exp(now.log_temperature)
     slope = jax.grad(policy_loss, has_aux=True)
-    gradient, entropy = slope(now.actor, critics, temperature, b.obs, policy_key)
+    gradient, entropy = slope(now.actor, c, critics, temperature, b.obs, policy_key)
     actor, actor_opt = optim.apply(optim.adam(c.policy_learning_rate), gradient, now.actor_opt, now.actor)
     log_temperature, temperature_opt = now.log_temperature, now.temperature_opt
     if c.learn_temperature:
         missing = c.target_entropy * b.action.shape[-1] - entropy
         adam = optim.adam(c.temperature_learning_rate)
         log_temperature, temperature_opt = optim.apply(adam, -missing, temperature_opt, log_temperature)
-    slow = actor_critic.polyak(now.slow_critics, critics, c.target_share)
+    slow = optim.polyak(now.slow_critics, critics, c.target_share)
     after = Learner(
         actor, critics, slow, log_temperature, actor_opt, memory, temperature_opt, now.updates + 1
     )  # fmt: skip
@@ -235,7 +214,7 @@ def update(c: Config, critic_step: CriticStep, s: State, batch: Batch, key: PRNG
     )  # fmt: skip
     temperature = jnp.exp(learner.log_temperature)
     most = jnp.maximum(jnp.abs(c.target_entropy), jnp.log(2.0)) * s.box.shape[0]
-    excess = actor_critic.excess(m.pop("largest"), memory.largest_reward + temperature * most, c.discount)
+    excess = off_policy.excess(m.pop("largest"), memory.largest_reward + temperature * most, horizons.longest(c))
     means = {name: x.mean() for name, x in m.items()}
     return State(learner, memory), {**means, "temperature": temperature, "excess": excess}
 

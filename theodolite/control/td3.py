@@ -5,7 +5,8 @@
     minimise Σ_i (Q_i(s, u) - y)²; every d-th step maximise Q_1(s, μ(s)) and move the slow copies   delayed updates
 
 Twin critics, smoothing and the delay are one field each, and do not know of each other: `DDPG` is one critic, neither
-smoothed nor delayed. How critics move is an argument of `agent`; a `target_share` of 1 learns without slow copies.
+smoothed nor delayed. How critics move is an argument of `agent`; a `target_share` of 1 learns without slow copies. With
+several horizons (see `horizons`) a critic has a value and a target for each, the lower one of both critics at each.
 
 Differences from the paper, of which 1 to 3 are in its authors' present code:
 1. Networks have 256-256 units, and the critic reads the action beside the observation; 2. Adam steps by 3e-4 on batches
@@ -20,13 +21,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
-from theodolite.control import actor_critic
-from theodolite.control.actor_critic import Critics, CriticStep, Memory, Policy
-from theodolite.core import nets, optim, replay
+from theodolite.control import actor_critic, horizons, off_policy
+from theodolite.control.actor_critic import Critics, CriticStep, Policy
+from theodolite.control.off_policy import Memory
+from theodolite.core import optim, replay
 from theodolite.core.agent import Agent, Batch, RewardOf
 from theodolite.core.arrays import Arrays, Flag, Metrics, PRNGKey
 from theodolite.core.claim import Paper
-from theodolite.core.config import config, non_negative, one_of, positive, probability, require, sizes
+from theodolite.core.config import config, non_negative, positive, probability, require
 from theodolite.core.env import Action, Box, Obs, Space
 
 PAPER = Paper(
@@ -38,33 +40,20 @@ METRICS = {
     "value": "mean predicted return of the actions drawn from replay; 0 before learning",
     "disagreement": "mean distance between the two critics' predictions; 0 with one",
     "saturation": "share of the policy's actions, on the observations of the batch, within 1% of a bound",
-    "excess": "largest predicted return as a share of what the largest reward seen, paid for ever, would be worth: "
-    "above 1 no policy can have such a value",
+    "excess": off_policy.EXCESS,
 }
 
 
 @config
-class Config:
+class Config(horizons.Settings, actor_critic.Settings):
     """Hyper-parameters; the defaults are those of the authors' present code."""
 
-    rollout: int = 32
-    """Steps that each environment contributes to an update."""
-    train_every: int = 1
-    """Steps, of all environments together, per gradient step."""
     learning_starts: int = 25_000
     """Transitions in replay before the first gradient step."""
     random_steps: int = 25_000
     """Environment steps during which actions are drawn uniformly from their box."""
-    replay: int = 1_000_000
-    """Transitions that are kept."""
-    batch_size: int = 256
-    """Transitions in a gradient step."""
     learning_rate: float = 3e-4
     """Step size of the critics' Adam."""
-    policy_learning_rate: float = 3e-4
-    """Step size of the policy's Adam."""
-    discount: float = 0.99
-    """γ, per step."""
     target_share: float = 0.005
     """τ: how far the slow copies move; 1 makes them the fast ones."""
     noise: float = 0.1
@@ -77,21 +66,16 @@ class Config:
     """σ̃: standard deviation of the noise on the target policy's actions, in half widths of the box."""
     smoothing_clip: float = 0.5
     """c: largest size of that noise."""
-    hidden: tuple[int, ...] = (256, 256)
-    """Widths of the layers of policy and critics."""
-    activation: nets.Activation = "relu"
-    """Between the layers."""
 
     def __post_init__(self):
-        counts = ("rollout", "train_every", "replay", "batch_size", "policy_every")
         require(
             self,
-            **dict.fromkeys((*counts, "learning_rate", "policy_learning_rate", "noise"), positive),
-            **dict.fromkeys(("learning_starts", "random_steps", "smoothing", "smoothing_clip"), non_negative),
-            **dict.fromkeys(("discount", "target_share"), probability),
-            hidden=sizes(),
-            activation=one_of(*nets.ACTIVATIONS),
+            **actor_critic.CONSTRAINTS,
+            **dict.fromkeys(("learning_rate", "noise", "policy_every"), positive),
+            **dict.fromkeys(("smoothing", "smoothing_clip"), non_negative),
+            target_share=probability,
         )
+        horizons.check(self)
 
 
 DDPG = Config(twin=False, policy_every=1, smoothing=0.0)
@@ -130,7 +114,7 @@ def init(c: Config, critic_step: CriticStep, key: PRNGKey, space: Space) -> Stat
     """
     policy_key, critic_key = jax.random.split(key)
     policy = actor_critic.policy(policy_key, space, c.hidden, c.activation)
-    critics = actor_critic.critics(critic_key, space, c.hidden, c.activation, 1 + c.twin)
+    critics = actor_critic.critics(critic_key, space, c.hidden, c.activation, 1 + c.twin, c.horizons)
     policy_opt = optim.adam(c.policy_learning_rate).init(policy)
     learner = Learner(policy, critics, policy, critics, policy_opt, critic_step.init(critics), jnp.int32(0))
     return State(learner, actor_critic.no_memory(space, c.replay, c.rollout, c.learning_starts))
@@ -155,13 +139,12 @@ def _random(c: Config, s: State) -> Flag:
     return s.memory.steps < c.random_steps
 
 
-def targets(c: Config, now: Learner, b: replay.Sample, key: PRNGKey) -> Float[Array, " B"]:
-    """y for every transition of a sample."""
+def targets(c: Config, now: Learner, b: replay.Sample, key: PRNGKey) -> Float[Array, "B *H"]:
+    """y for every transition of a sample, and for every horizon where there are several."""
     best = now.slow_policy(b.last_obs)
     noise = jnp.clip(c.smoothing * jax.random.normal(key, best.shape), -c.smoothing_clip, c.smoothing_clip)
     following = now.slow_critics(b.last_obs, jnp.clip(best + noise, -1, 1)).min(0)
-    reward, discount = b.returns(c.discount)
-    return jax.lax.stop_gradient(reward + discount * following)
+    return jax.lax.stop_gradient(horizons.targets(c, b, following))
 
 
 def improve(
@@ -171,10 +154,13 @@ def improve(
     critics, memory, metrics = critic_step.step(now.critics, now.critic_memory, b, targets(c, now, b, key))
     updates = now.updates + 1
 
+    def judge(obs: Obs, action: Action) -> Float[Array, " B"]:
+        return horizons.judged(c, critics.first(obs, action))
+
     def move(_: None) -> tuple[Policy, optim.OptState, Policy, Critics]:
-        policy, opt = actor_critic.ascend(now.policy, now.policy_opt, critics, b.obs, c.policy_learning_rate)
-        slow_policy = actor_critic.polyak(now.slow_policy, policy, c.target_share)
-        return policy, opt, slow_policy, actor_critic.polyak(now.slow_critics, critics, c.target_share)
+        policy, opt = actor_critic.ascend(now.policy, now.policy_opt, judge, b.obs, c.policy_learning_rate)
+        slow_policy = optim.polyak(now.slow_policy, policy, c.target_share)
+        return policy, opt, slow_policy, optim.polyak(now.slow_critics, critics, c.target_share)
 
     def stay(_: None) -> tuple[Policy, optim.OptState, Policy, Critics]:
         return now.policy, now.policy_opt, now.slow_policy, now.slow_critics
@@ -197,7 +183,7 @@ def update(c: Config, critic_step: CriticStep, s: State, batch: Batch, key: PRNG
         c, memory, s.learner, key, paid=replay.paid(batch, c.train_every), improve=partial(improve, c, critic_step),
         repeats=critic_step.repeats,
     )  # fmt: skip
-    excess = actor_critic.excess(m.pop("largest"), memory.largest_reward, c.discount)
+    excess = off_policy.excess(m.pop("largest"), memory.largest_reward, horizons.longest(c))
     saturation = (jnp.abs(learner.policy(batch.obs)) > 0.99).mean()
     return State(learner, memory), {**{k: x.mean() for k, x in m.items()}, "saturation": saturation, "excess": excess}
 

@@ -9,7 +9,14 @@ from itertools import pairwise
 
 @cache
 def field_docs(cls: type) -> dict[str, str]:
-    """The string below each field of a dataclass; empty where the source is not at hand."""
+    """The string below each field of a dataclass, its own or a base's; empty where the source is not at hand."""
+    docs = {}
+    for base in reversed(cls.__mro__):
+        docs |= _own(base)
+    return docs
+
+
+def _own(cls: type) -> dict[str, str]:
     try:
         definition = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     except (OSError, TypeError, SyntaxError):

@@ -66,6 +66,11 @@ def apply(optimiser: Optimiser, gradient: PyTree, state: OptState, params: PyTre
         return optax.apply_updates(params, updates), state
 
 
+def polyak(slow: PyTree, fast: PyTree, share: Scalar) -> PyTree:
+    """The slow copy, moved towards the fast one: a share of 1 copies it exactly."""
+    return jax.tree.map(lambda old, new: (1 - share) * old + share * new, slow, fast)
+
+
 def shuffles(key: PRNGKey, epochs: int, size: int) -> Int[Array, "epochs size"]:
     """A random order of range(size) for every epoch.
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from theodolite.control import actor_critic, preqn, td3
-from theodolite.core import replay
+from theodolite.core import optim, replay
 from theodolite.core.arrays import Metrics
 from theodolite.core.claim import Row, row
 from theodolite.core.env import Box, Space
@@ -57,7 +57,7 @@ def steps(shape: str) -> dict[str, Timed]:
     def regress(now: td3.Learner, _: None) -> tuple[td3.Learner, Metrics]:
         target = td3.targets(theirs, now, b, key)
         critics, memory, m = regression.step(now.critics, now.critic_memory, b, target)
-        slow = actor_critic.polyak(now.slow_critics, critics, theirs.target_share)
+        slow = optim.polyak(now.slow_critics, critics, theirs.target_share)
         return td3.Learner(now.policy, critics, now.slow_policy, slow, now.policy_opt, memory, now.updates + 1), m
 
     first = preqn.init(ours, key, SPACE).learner
