@@ -63,7 +63,7 @@ def report(found: dict[str, Any]) -> None:
         speeds = (steps / median(rs, "wall_s"), steps / median(rs, "cpu_s"), max(column(rs, "peak_mib")))
         rows.append((name, *speeds, f"{side['reached']} of {side['seeds']}" if side else "not run",
                      side["wall_s"] if side else "-"))  # fmt: skip
-    bars.append(sooner(sides, found["compile_s"]) if sides else bar("95% of the expert 20x sooner: not run", False))
+    bars.append(sooner(sides, found["compile_s"]) if sides else bar("95% of the expert 20x sooner: not run", None))
     what = "GAIL on seals/CartPole-v0 at the settings of imitation's tutorial"
     ratios = {"wall_ratio": faster, "processor_ratio": thriftier}
     finish("gail_cartpole", {"what": what, **ratios, "sides": sides, **found, "bars": bars}, rows)

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from theodolite.core import files
+
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
 RESULTS = ROOT / "results" / "bench"
@@ -128,15 +130,24 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 def finish(name: str, found: dict[str, Any], rows: Sequence[Sequence[Any]]) -> None:
     """Print the table, whose first row is the header, and write the result file."""
-    text = [[cell if isinstance(cell, str) else f"{cell:,.3g}" for cell in row] for row in rows]
+    text = [[cell if isinstance(cell, str) else number(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in text) for i in range(len(text[0]))]
     for row in text:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    RESULTS.mkdir(parents=True, exist_ok=True)
     found = {**found, "table": text, "machine": {**machine(), "load_before": found.pop("load_before", None)}}
-    (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1, default=float) + "\n")
+    files.write_text(RESULTS / f"{name}.json", json.dumps(found, indent=1, default=float) + "\n")
 
 
-def bar(says: str, met: bool) -> dict[str, Any]:
-    """What was to be reached, and whether it was."""
-    return {"says": says, "met": bool(met)}
+def number(x: float) -> str:
+    """Three digits, or all before the point; a dash for what is not there."""
+    if np.isnan(x):
+        return "–"
+    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
+
+
+def bar(says: str, met: bool | None) -> dict[str, Any]:
+    """What was to be reached, and whether it was; None while too little has run to say so.
+
+    The estimate decides, and `says` tells its interval too; where the interval decides, `says` says that.
+    """
+    return {"says": says, "met": None if met is None else bool(met)}

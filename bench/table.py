@@ -4,6 +4,8 @@ import json
 
 from harness import RESULTS
 
+OUTCOMES = {True: "met", False: "MISSED", None: "undecided"}
+
 
 def main() -> None:
     for path in sorted(RESULTS.glob("*.json")):
@@ -14,9 +16,10 @@ def main() -> None:
             print(f"| {' | '.join(row)} |")
         print()
         for b in found["bars"]:
-            print(f"- {'met' if b['met'] else 'MISSED'}: {b['says']}")
-        where = found["machine"]
-        print(f"\n{where['cores']} cores of {where['cpu']}, load before: {where['load_before']:.1f}, {where['date']}\n")
+            print(f"- {OUTCOMES[b['met']]}: {b['says']}")
+        where, load = found["machine"], found["machine"]["load_before"]
+        before = "" if load is None else f"load before: {load:.1f}, "
+        print(f"\n{where['cores']} cores of {where['cpu']}, {before}{where['date']}\n")
 
 
 if __name__ == "__main__":

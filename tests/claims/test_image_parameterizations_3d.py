@@ -6,6 +6,7 @@ import pytest
 
 from theodolite.claims.an17 import image_parameterizations_3d as claims
 from theodolite.claims.an17 import image_parameterizations_3d_arms as arms
+from theodolite.core import panels
 from theodolite.core.scores import Scores
 from theodolite.interpret.vision import network, rasterise
 
@@ -57,7 +58,7 @@ def test_seeds_differ_and_the_figure_shows_the_first_ones_pictures(rows):
         metric = "disagreement" if "disagreement" in found[0]["metrics"] else "activation"
         assert len({r["metrics"][metric] for r in found}) == len(SEEDS), arm
         assert ["strip" in r.get("curves", {}) for r in found] == [True, False]
-    figure = claims.figure_3d(Scores(tuple(rows)))
+    figure = panels.stacked(claims.rows_3d(Scores(tuple(rows))))
     assert len([a for part in figure.subfigs for a in part.axes if a.images]) == len(by_arm)
 
 

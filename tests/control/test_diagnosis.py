@@ -22,13 +22,11 @@ def test_returns_to_go_are_the_double_loop():
     np.testing.assert_allclose(after, [0.8**4, 0.8**3, 0.8**2, 0.8], rtol=1e-5)
 
 
-def test_ranks_of_known_matrices(key):
+def test_ranks_of_known_matrices():
     assert float(dg.effective_rank(jnp.eye(6))) == pytest.approx(6, rel=1e-4)
     one = jnp.outer(jnp.arange(1.0, 8), jnp.array([1.0, 2, 3]))
     assert float(dg.effective_rank(one)) == pytest.approx(1, abs=1e-3)
     assert float(dg.effective_rank(jnp.zeros((5, 3)))) == 1
-    turned = jnp.linalg.qr(jax.random.normal(key, (9, 4)))[0] * jnp.array([[90.0, 9.0, 0.9, 0.1]])
-    assert int(dg.threshold_rank(turned, 0.02)) == 2 and int(dg.threshold_rank(turned, 1e-4)) == 4
 
 
 def test_the_kernel_of_a_linear_function_is_its_features_product(key):

@@ -30,20 +30,19 @@ def shown(world, scale):
         q, target, *drawn = tables
         x = weightings.Sight(world, scale, 0.1, *map(weightings.normalised, drawn), q, target, jnp.zeros((16, 1)))
         found = {name: weightings.normalised(weigh(x)) for name, weigh in weightings.WEIGHTINGS.items()}
-        states = {name: weightings.states_only(weigh)(x) for name, weigh in weightings.WEIGHTINGS.items()}
         policies = {
             "pi*": oracle.policy(scale.q, 0.1),
             "random": jnp.full_like(q, 0.2),
             "online": oracle.policy(q, 0.1),
         }
-        return x, found, states, {name: oracle.visitation(world, pi) for name, pi in policies.items()}
+        return x, found, {name: oracle.visitation(world, pi) for name, pi in policies.items()}
 
     return everything(scale)
 
 
 @pytest.mark.parametrize("name", weightings.WEIGHTINGS)
 def test_weightings_are_what_they_say(shown, name):
-    x, found, states, visits = shown
+    x, found, visits = shown
     errors = np.abs(x.q - x.target)
     known = visits | {"uniform": np.full(errors.shape, 1 / 80), "pi": x.visits, "replay": x.replayed,
                       "replay10": x.recent, "prioritized": errors / errors.sum()}  # fmt: skip
@@ -51,22 +50,13 @@ def test_weightings_are_what_they_say(shown, name):
         np.testing.assert_allclose(found[name], known[name], atol=1e-6)
     else:  # the adversary meets more error than the others
         assert (found[name] * errors).sum() > 1.2 * max((known[n] * errors).sum() for n in visits)
-    np.testing.assert_allclose(states[name], states[name][:, :1].repeat(5, 1))
-    np.testing.assert_allclose(states[name].sum(1) / states[name].sum(), found[name].sum(1), atol=1e-6)
 
 
-def test_entropy_shift_and_importance():
+def test_entropy_and_shift():
     flat, point = jnp.full((4, 2), 1 / 8), jnp.zeros((4, 2)).at[0, 0].set(1)
     assert float(weightings.entropy(flat)) == pytest.approx(1, abs=1e-4)
     assert float(weightings.entropy(point)) == pytest.approx(0, abs=1e-4)
     assert float(weightings.shift(flat, point)) == pytest.approx(7 / 8)
-    state, action = jnp.array([0, 1, 1]), jnp.array([0, 0, 1])
-    found = weightings.importance(flat, jnp.full((4, 2), 0.01).at[0, 0].set(0.93), state, action)
-    np.testing.assert_allclose(found, np.array([1 / 93, 1, 1]) / (2 + 1 / 93), rtol=1e-3)
-    never = weightings.importance(
-        jnp.array([[0.5, 0.5]]), jnp.array([[0.0, 1.0]]), jnp.array([0, 0]), jnp.array([0, 1])
-    )
-    np.testing.assert_allclose(never, np.array([100, 0.5]) / 100.5, rtol=1e-3)  # 500,000 times as rare counts 100
 
 
 def test_the_adversary_of_features_is_a_weighting(world, scale):

@@ -92,21 +92,6 @@ def test_a_kill_during_a_write_leaves_the_old_file(tmp_path):
     assert path.read_text() == "new"
 
 
-def test_writers_that_want_a_path(tmp_path):
-    path = tmp_path / "a.txt"
-    files.write_with(path, lambda draft: draft.write_text("new"))
-    assert path.read_text() == "new"
-
-    def fails(draft):
-        draft.write_text("half")
-        raise ValueError("no more")
-
-    with pytest.raises(ValueError, match="no more"):
-        files.write_with(path, fails)
-    assert path.read_text() == "new"
-    assert os.listdir(tmp_path) == ["a.txt"]
-
-
 HOLDER = """
 import sys
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Maximum-entropy IRL: gradients against finite differences and unrolled planning, rewards recovered, visits."""
 
 import itertools
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -25,12 +25,19 @@ def double():
         yield
 
 
+@cache
 def world(seed=0, branching=K):
+    """Drawn by one program, as are all worlds here: operation by operation each would be compiled on its own."""
+    return jax.jit(drawn, static_argnums=1)(seed, branching)
+
+
+def drawn(seed, branching):
     m = sp.sparsify(random_mdp(jax.random.key(seed), S, A, branching=branching, discount=0.8), branching)
     ends = m.available.at[4].set(False) if branching > 1 else m.available
     return sp.SparseMDP(m.successor, m.probability, ends, m.initial, m.discount)
 
 
+@partial(jax.jit, static_argnames="horizon")
 def noisy_expert(m, horizon):
     """Visits that no policy has: what few demonstrations give."""
     state = jax.random.randint(jax.random.key(1), (4, 5), 0, 4, jnp.int32)
@@ -67,9 +74,11 @@ def test_the_gradient_is_that_of_finite_differences(objective, horizon, causal, 
     assert jnp.abs(gradient).max() > 1e-2
 
 
-def listed(states, actions=4, width=3, discount=0.8):
+@cache
+@partial(jax.jit, static_argnums=0)
+def listed(states):
     """A sparse world whose successors are drawn anywhere, the last state an end."""
-    keys = jax.random.split(jax.random.key(states), 2)
+    keys, (actions, width, discount) = jax.random.split(jax.random.key(states), 2), (4, 3, 0.8)
     successor = jax.random.randint(keys[0], (states, actions, width), 0, states, jnp.int32)
     chance = jax.random.dirichlet(keys[1], jnp.ones(width), (states, actions))
     there = jnp.ones((states, actions), bool).at[-1].set(False)
@@ -84,25 +93,32 @@ def shown_in(m, length=40):
     for t in range(length):
         state[:, t + 1] = np.asarray(m.successor)[state[:, t], action[:, t], rng.integers(0, 3, 40)]
     taken = np.cumsum(state[:, :-1] == states - 1, 1) == 0
-    return maxent_irl.expert_of(m, jnp.asarray(state), jnp.asarray(action), jnp.asarray(taken))
+    return jax.jit(maxent_irl.expert_of)(m, state, action, taken)
 
 
 def test_sweeps_over_listed_successors_agree_with_the_dense_exact_solution():
     """Of 300 states; 120 sweeps leave 0.8^120 = 2e-12."""
     m = listed(300)
-    dense, reward, expert = sp.densify(m), jax.random.normal(jax.random.key(1), (300,)).at[-1].set(0), shown_in(m)
+    dense, reward, expert = (
+        jax.jit(sp.densify)(m),
+        jax.random.normal(jax.random.key(1), (300,)).at[-1].set(0),
+        shown_in(m),
+    )
     swept = jax.jit(partial(maxent_irl.reward_gradient, maxent_irl.Config(sweeps=120)))(m, expert, reward)
     exact = jax.jit(partial(maxent_irl.reward_gradient, maxent_irl.Config()))(m, expert, reward)
     np.testing.assert_allclose(swept.reward, exact.reward, atol=1e-9)
     np.testing.assert_allclose(swept.objective, exact.objective, atol=1e-9)
     # a dense world keeps whoever reaches the end; what it earns and chooses there is taken off by hand
-    dense_reward = jnp.broadcast_to(reward[:, None], (300, 4)).at[-1].add(-jnp.log(4.0))
+    dense_reward = jnp.asarray(
+        np.repeat(np.asarray(reward)[:, None], 4, 1) - np.log(4) * (np.arange(300) == 299)[:, None]
+    )
     value = jax.jit(tabular.soft_value)(dense, dense_reward, 1.0)
     np.testing.assert_allclose(swept.plan.value, value, atol=1e-9)
     begun = MDP(dense.transition, expert.initial, dense.discount)  # where the demonstrations began
-    visits = tabular.occupancy(begun, tabular.soft_policy(dense, dense_reward, 1.0)).sum(-1)
-    np.testing.assert_allclose((expert.visits.sum(-1) - swept.reward)[:-1], visits[:-1], atol=1e-9)
-    assert jnp.abs(swept.reward).max() > 1e-2
+    visits = jax.jit(lambda m, n, r: tabular.occupancy(m, tabular.soft_policy(n, r, 1.0)))(begun, dense, dense_reward)
+    gap = np.asarray(expert.visits).sum(-1) - np.asarray(swept.reward)
+    np.testing.assert_allclose(gap[:-1], np.asarray(visits).sum(-1)[:-1], atol=1e-9)
+    assert np.abs(swept.reward).max() > 1e-2
 
 
 @pytest.mark.parametrize("objective", ["matching", "likelihood"])
@@ -155,15 +171,16 @@ def test_matching_is_flat_at_the_truth_where_outcomes_are_taken_for_choices(hori
     m, reward = world(), jax.random.normal(jax.random.key(5), (S, A, K))
     expert = jax.jit(lambda: maxent_irl.exact_expert(m, sp.plan(m, reward, horizon=horizon, causal=False)))()
     c = maxent_irl.Config(objective="matching", horizon=horizon, causal=False)
-    np.testing.assert_allclose(maxent_irl.reward_gradient(c, m, expert, reward).reward, 0, atol=1e-9)
+    gradient = jax.jit(partial(maxent_irl.reward_gradient, c))(m, expert, reward)
+    np.testing.assert_allclose(gradient.reward, 0, atol=1e-9)
 
 
 def test_a_network_over_a_batch_of_worlds_learns_through_the_cotangent():
     """Reward = w · features of the state, shared by worlds that differ in their dynamics."""
-    worlds = jax.tree.map(lambda *x: jnp.stack(x), *(world(seed) for seed in range(6)))
+    worlds = jax.jit(jax.vmap(lambda seed: drawn(seed, K)))(jnp.arange(6))
     features = jax.random.normal(jax.random.key(6), (6, S, 2))
     truth = jnp.array([1.0, -0.7])
-    experts = jax.vmap(lambda m, r: maxent_irl.exact_expert(m, sp.plan(m, r)))(worlds, features @ truth)
+    experts = jax.jit(jax.vmap(lambda m, r: maxent_irl.exact_expert(m, sp.plan(m, r))))(worlds, features @ truth)
     c = maxent_irl.Config(learning_rate=0.05, sweeps=60)
     fit = jax.jit(lambda w: maxent_irl.fit(c, lambda w: features @ w, w, worlds, experts, 250))
     s, metrics = fit(jnp.zeros(2))
@@ -179,9 +196,9 @@ def test_a_network_over_a_batch_of_worlds_learns_through_the_cotangent():
 @pytest.mark.parametrize("branching", [1, 3])
 def test_newton_finds_a_batch_of_state_rewards_up_to_a_constant_by_either_way(branching):
     keys = jax.random.split(jax.random.key(7), 4)
-    worlds = jax.vmap(lambda key: random_mdp(key, 6, 3, branching=branching))(keys)
+    worlds = jax.jit(jax.vmap(lambda key: random_mdp(key, 6, 3, branching=branching)))(keys)
     truth = jax.random.normal(jax.random.key(8), (4, 6))
-    states = maxent_irl.of_states(6, 3)
+    states = jnp.broadcast_to(jnp.eye(6)[:, None], (6, 3, 6))
 
     def recover(m, r):
         visits = tabular.occupancy(m, tabular.soft_policy(m, states @ r, 0.5))
@@ -197,24 +214,26 @@ def test_newton_finds_a_batch_of_state_rewards_up_to_a_constant_by_either_way(br
         np.testing.assert_allclose(gap, 0, atol=1e-6)
     if branching == 3:  # every state is linked to every other
         for found in (slow.x, quick.reward):
-            centred = [x - x.mean(1, keepdims=True) for x in (found, truth)]
+            centred = [np.asarray(x) - np.mean(x, 1, keepdims=True) for x in (found, truth)]
             np.testing.assert_allclose(*centred, atol=1e-4)
 
 
 def test_curvature_of_features_is_the_projection_of_the_whole():
-    m, f = random_mdp(jax.random.key(9), 4, 2, branching=2), jax.random.normal(jax.random.key(10), (4, 2, 3))
-    reward = jax.random.normal(jax.random.key(11), (4, 2))
-    policy = tabular.soft_policy(m, reward, 0.6)
-    whole = tabular.soft_curvature(m, reward, 0.6)
-    flat = f.reshape(-1, 3)
-    np.testing.assert_allclose(maxent_irl.curvature(m, policy, f) / 0.6, flat.T @ whole @ flat, atol=1e-10)
+    @jax.jit
+    def both():
+        m, f = random_mdp(jax.random.key(9), 4, 2, branching=2), jax.random.normal(jax.random.key(10), (4, 2, 3))
+        reward, flat = jax.random.normal(jax.random.key(11), (4, 2)), f.reshape(-1, 3)
+        whole = tabular.soft_curvature(m, reward, 0.6)
+        return maxent_irl.curvature(m, tabular.soft_policy(m, reward, 0.6), f) / 0.6, flat.T @ whole @ flat
+
+    np.testing.assert_allclose(*both(), atol=1e-10)
 
 
 def test_visits_of_episodes_are_counted():
-    dense = random_mdp(jax.random.key(12), S, A, branching=K, discount=0.8)
+    dense = jax.jit(lambda: random_mdp(jax.random.key(12), S, A, branching=K, discount=0.8))()
     rng = np.random.default_rng(0)
     state, action = rng.integers(0, S, (3, 5)), rng.integers(0, A, (3, 4))
-    sparse = sp.sparsify(dense, K)
+    sparse = jax.jit(sp.sparsify, static_argnums=1)(dense, K)
     for n, t in itertools.product(range(3), range(4)):  # a possible path
         state[n, t + 1] = rng.choice(np.asarray(sparse.successor)[state[n, t], action[n, t]])
     taken = np.arange(4)[None] < np.array([4, 2, 3])[:, None]
@@ -223,12 +242,12 @@ def test_visits_of_episodes_are_counted():
         if taken[n, t]:
             expected[t, state[n, t], action[n, t]] += 0.8**t / 3
             outcomes[state[n, t], action[n, t], state[n, t + 1]] += 0.8**t / 3
-    data = jnp.asarray(state), jnp.asarray(action), jnp.asarray(taken)
-    found = maxent_irl.expert_of(dense, *data, per_step=True)
+    count = jax.jit(maxent_irl.expert_of, static_argnames="per_step")
+    found = count(dense, state, action, taken, per_step=True)
     np.testing.assert_allclose(found.visits, expected, atol=1e-12)
     np.testing.assert_allclose(found.outcomes, outcomes, atol=1e-12)
     np.testing.assert_allclose(found.initial, np.bincount(state[:, 0], minlength=S) / 3, atol=1e-12)
-    listed = maxent_irl.expert_of(sparse, *data)
+    listed = count(sparse, state, action, taken)
     np.testing.assert_allclose(listed.visits, expected.sum(0), atol=1e-12)
     by_state = np.zeros((S, A, S))
     for s, a, k in itertools.product(range(S), range(A), range(K)):

@@ -118,12 +118,6 @@ def effective_rank(features: Float[Array, "B F"]) -> Float[Array, ""]:
     return jnp.exp(jnp.sum(jax.scipy.special.entr(shares)))
 
 
-def threshold_rank(features: Float[Array, "B F"], missing: Scalar = 0.01) -> Int[Array, ""]:
-    """Fewest singular values whose sum misses no more than a share of the whole (Kumar et al. 2021)."""
-    sizes = jnp.linalg.svd(features, compute_uv=False)
-    return jnp.sum(jnp.cumsum(sizes) < (1 - missing) * jnp.sum(sizes), dtype=jnp.int32) + 1
-
-
 def kernel(values: Callable[[Any], Float[Array, " B"]], params: PyTree[Array]) -> Float[Array, "B B"]:
     """K_ij = ∇Q(i)·∇Q(j) over the parameters, by the plain Jacobian: for batches of a few hundred."""
     flat, restore = ravel_pytree(params)

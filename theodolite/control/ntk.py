@@ -9,6 +9,9 @@ moduli in the sup norm, are linear in T Q - Q and exact where K is constant: tab
     U1 = Q + α (TQ - Q)          1 - (1 - γ) α                     for 0 < α < 1
     U2 = Q + α D (TQ - Q)        1 - (1 - γ) α min ρ               for 0 < α ρ < 1
     U3 = Q + α K D (TQ - Q)      max_i |1 - α K_ii ρ_i| + α γ K_ii ρ_i + (1 + γ) α Σ_{j≠i} |K_ij| ρ_j
+
+`modulus` is the last line; `sufficient` says of every row whether it meets the conditions under which theorem 2 proves
+that U3 contracts.
 """
 
 from functools import reduce
@@ -31,14 +34,6 @@ def kernel(net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"] | None =
     """The tangent kernel of Q at the pairs of a minibatch, summed over layers; without actions, of a single output."""
     x = parts(net, obs, action)
     return sum_of_layers(x, x)
-
-
-def cross_kernel(
-    net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"],
-    other_obs: Float[Array, "C O"], other_action: Int[Array, " C"],
-) -> Float[Array, "B C"]:  # fmt: skip
-    """How a step on the second minibatch moves Q at the pairs of the first: generalisation across batches."""
-    return sum_of_layers(parts(net, obs, action), parts(net, other_obs, other_action))
 
 
 class Parts(NamedTuple):
@@ -70,18 +65,13 @@ def parts(net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"] | None = 
 
 
 def sum_of_layers(x: Parts, other: Parts) -> Float[Array, "B C"]:
-    """Σ_l (H H'ᵀ + 1) ∘ (G G'ᵀ)."""
+    """Σ_l (H H'ᵀ + 1) ∘ (G G'ᵀ): of two minibatches, how a step on the second moves Q at the pairs of the first."""
     layers = zip(x.inputs, x.gradients, other.inputs, other.gradients, strict=True)
     return reduce(jnp.add, ((h @ k.T + 1) * (g @ f.T) for h, g, k, f in layers))
 
 
-def push(net: MLP, obs: Float[Array, "B O"], action: Int[Array, " B"] | None, weight: Float[Array, " B"]) -> MLP:
-    """Σ_i z_i ∇Q(i), as a network: the step that moves Q at the pairs by K z to first order."""
-    return pushed(net, parts(net, obs, action), weight)
-
-
 def pushed(net: MLP, x: Parts, weight: Float[Array, " B"]) -> MLP:
-    """The same from what is known already."""
+    """Σ_i z_i ∇Q(i), as a network: the step that moves Q at the pairs by K z to first order."""
     scaled = [weight[:, None] * g for g in x.gradients]
     layers = [Linear(h.T @ g, jnp.sum(g, 0)) for h, g in zip(x.inputs, scaled, strict=True)]
     return MLP(tuple(layers), net.activation)
@@ -106,8 +96,3 @@ def sufficient(k: Float[Array, "N N"], rho: Float[Array, " N"], rate: Scalar, di
     own = jnp.diagonal(k) * rho
     others = jnp.abs(k) @ rho - jnp.abs(own)
     return (rate * own < 1) & ((1 + discount) * others < (1 - discount) * own)
-
-
-def sequence_bound(moduli: Float[Array, " T"], gap: Scalar) -> Float[Array, " T"]:
-    """Π β · ‖Q~ - Q‖ after every step: operators of one fixed point Q~ may change from step to step, in any order."""
-    return gap * jnp.cumprod(moduli)

@@ -24,8 +24,6 @@ from theodolite.core.oracle import Oracle, Scale
 EXPONENT, FIRST_CORRECTION = 0.6, 0.4
 FLOOR = 1e-6
 """Added to errors and to visits, so that nothing is divided by zero."""
-CLIP = (1e-6, 100.0)
-"""Between which importance weights of samples are kept."""
 
 
 class Sight(NamedTuple):
@@ -103,16 +101,6 @@ WEIGHTINGS: dict[str, Weighting] = {
 }  # fmt: skip
 
 
-def states_only(weigh: Weighting) -> Weighting:
-    """The same weights of states, spread evenly over their actions."""
-
-    def spread(x: Sight) -> Float[Array, "S A"]:
-        weights = weigh(x)
-        return jnp.broadcast_to(jnp.mean(weights, -1, keepdims=True), weights.shape)
-
-    return spread
-
-
 def normalised(weights: Float[Array, "*B"]) -> Float[Array, "*B"]:
     """Weights that sum to one; uniform where all are zero."""
     total = jnp.sum(weights)
@@ -127,13 +115,6 @@ def entropy(weights: Float[Array, "S A"]) -> Float[Array, ""]:
 def shift(weights: Float[Array, "S A"], before: Float[Array, "S A"]) -> Float[Array, ""]:
     """Total variation between two weightings."""
     return 0.5 * jnp.sum(jnp.abs(weights - before))
-
-
-def importance(
-    wanted: Float[Array, "S A"], sampling: Float[Array, "S A"], state: Int[Array, " B"], action: Int[Array, " B"]
-) -> Float[Array, " B"]:
-    """What samples must weigh to stand for other visits than those they were drawn from; clipped, sums to one."""
-    return normalised(jnp.clip((wanted / (sampling + FLOOR))[state, action], *CLIP))
 
 
 class Minibatch(NamedTuple):
@@ -180,5 +161,3 @@ def _corrected(memory: Any, batch: Minibatch) -> tuple[Any, Float[Array, " B"]]:
 
 UNIFORM = Sampler(_nothing, lambda share, squared: share, _evenly)
 PRIORITIZED = Sampler(_nothing, _prioritized_odds, _corrected)
-UNCORRECTED = Sampler(_nothing, _prioritized_odds, _evenly)
-"""Prioritised without importance weights."""

@@ -101,22 +101,6 @@ def panels_of(cases: Iterable[str]) -> dict[str, list[str]]:
     return grouped
 
 
-@style()
-def panel_grid(
-    titles: Sequence[str], columns: int = 3, height: float = 2.5, share_y: bool = False
-) -> tuple[Figure, list[Axes]]:
-    """A figure with one panel per title, of equal size, row by row."""
-    columns = max(1, min(columns, len(titles)))
-    rows = -(-len(titles) // columns)
-    figure = Figure(figsize=(WIDTH, rows * height), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)
-    for spare in axes[len(titles) :]:
-        spare.remove()
-    for panel, title in zip(axes, titles, strict=False):
-        panel.set_title(title)
-    return figure, axes[: len(titles)]
-
-
 def of_item(item: Item, scores: Scores) -> Figure:
     """What the item draws of its scores, or every claim in the common way."""
     return item.figure(scores) if item.figure else of_claims(item.claims, scores)

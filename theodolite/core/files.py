@@ -2,10 +2,10 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from theodolite.core.errors import UserError
 
@@ -47,14 +47,6 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Replace `path` by `content`, in UTF-8, in one step."""
     write_bytes(path, content.encode())
-
-
-def write_with(path: Path, write: Callable[[Path], Any]) -> None:
-    """Replace `path` by the file that `write(temporary_path)` makes, for libraries that insist on opening a path."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        draft = Path(folder) / path.name
-        write(draft)
-        os.replace(draft, path)
 
 
 @contextmanager

@@ -9,16 +9,19 @@ never over them. Heads of a row begin at one height.
     marks(axes, found, look, label)              estimates with their intervals along an axis
     logarithmic(axes)                            a logarithmic axis with few numbers
     dashes(axes.axhline, value, text)            a line that a reader compares with, and what it is
+    stacked(rows)                                parts below each other that draw themselves; a row is (height, draw)
+    named(part, look, title)                     the arms of a part, above it
 """
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
@@ -60,6 +63,30 @@ def page(title: str, rows: Sequence[tuple[float, Sequence[Panel]]], scores: Scor
     drawn = [row(part, panels, scores) for part, (_, panels) in zip(parts, rows, strict=True)]
     heads(whole, drawn, scores)
     return whole
+
+
+@style()
+def stacked(rows: Sequence[tuple[float, Callable[[Any], None]]]) -> Figure:
+    """Parts below each other, of a height in inches each, that draw themselves."""
+    heights = [height for height, _ in rows]
+    whole = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    parts = whole.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for part, (_, draw) in zip(parts, rows, strict=True):
+        draw(part)
+    return whole
+
+
+def named(
+    part: Any, look: Mapping[str, Look], arms: Iterable[str], title: str = "", *, line: str = "none",
+    size: float | None = None, **more: Any,
+) -> None:  # fmt: skip
+    """The arms of all panels of a part, above it and below its title; `line` and `size` are those of the marks."""
+    marks = [
+        Line2D([], [], color=look[a].colour, marker=look[a].marker, linestyle=line, markersize=size, label=a)
+        for a in arms
+    ]
+    part.legend(handles=marks, title=title or None, loc="outside upper left", alignment="left", frameon=False,
+                title_fontsize=10, **{"ncols": 3, "fontsize": 8.5, "columnspacing": 1.2, **more})  # fmt: skip
 
 
 @style()

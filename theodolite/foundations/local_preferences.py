@@ -35,8 +35,6 @@ PAPER = Paper(
 )  # fmt: skip
 PATTERNS = np.array([[b >> 2 & 1, b >> 1 & 1, b & 1] for b in range(8)])
 """The eight values of three bits; a factor's table is indexed by 4 a + 2 b + c."""
-LARGEST = 22
-"""Bits whose worlds can be enumerated."""
 
 
 class World(NamedTuple):
@@ -178,21 +176,6 @@ def regret(gaps: Float[np.ndarray, " D"], estimates: Float[np.ndarray, " D"]) ->
 def local_evaluations(w: World) -> int:
     """Table entries that `local_gap` reads."""
     return 16 * int(w.touched.sum())
-
-
-def enumerated(w: World) -> tuple[float, float]:
-    """Both expected utilities over all worlds.
-
-    Raises:
-        UserError: too many bits to enumerate.
-    """
-    n = len(w.first)
-    if n > LARGEST:
-        raise UserError(f"{n} bits have 2^{n} worlds: at most {LARGEST} bits can be enumerated. Use local_gap.")
-    bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-    values = utility(w, bits)
-    means = [float(values @ np.where(bits, p, 1 - p).prod(-1)) for p in (w.first, w.second)]
-    return means[0], means[1]
 
 
 def sampled_differences(w: World, rng: np.random.Generator, num: int, *, common: bool) -> Float[np.ndarray, " W"]:

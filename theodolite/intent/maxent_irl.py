@@ -336,9 +336,3 @@ def solve_states(
     )
     later = temperature * jax.nn.logsumexp(features @ found.x, axis=-1)
     return StateReward(found.x - later, found.x, found.steps, found.code)
-
-
-def of_states(num_states: int, num_actions: int) -> Float[Array, "S A S"]:
-    """One-hot features of the state, for rewards of states alone."""
-    eye = jnp.eye(num_states)
-    return jnp.broadcast_to(eye[:, None], (num_states, num_actions, num_states))

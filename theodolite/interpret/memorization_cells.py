@@ -27,7 +27,6 @@ from theodolite.core.arrays import Arrays, PRNGKey, Scalar, lift
 
 Kind = Literal["rnn", "gru", "lstm", "nlstm", "transformer"]
 KINDS: tuple[Kind, ...] = ("rnn", "gru", "lstm", "nlstm", "transformer")
-RECURRENT: tuple[Kind, ...] = ("rnn", "gru", "lstm", "nlstm")
 HEADS = 4
 Lefts = tuple[Array, ...]
 Step = tuple[tuple[Array, ...], Array, Lefts]

@@ -26,7 +26,6 @@ from theodolite.interpret.memorization_text import ALPHABET, PADDING, SPACE
 Score = Literal["logit", "log_prob", "contrast"]
 Method = Literal["norm", "square", "input", "integrated", "occlusion"]
 SCORES: tuple[Score, ...] = ("logit", "log_prob", "contrast")
-METHODS: tuple[Method, ...] = ("norm", "square", "input", "integrated", "occlusion")
 MAPS: tuple[tuple[Method, Score], ...] = (
     *(("norm", kind) for kind in SCORES),
     ("input", "logit"), ("integrated", "logit"), ("occlusion", "logit"),
@@ -84,7 +83,7 @@ def connectivity(
     method: Method = "norm",
     kind: Score = "logit",
 ) -> Float[Array, "K T"]:
-    """How much each character matters to each target, by one of the METHODS."""
+    """How much each character matters to each target, by one of the methods."""
     x = jax.nn.one_hot(characters, ALPHABET)
     if method == "occlusion":
         return jnp.abs(occlusion(net, characters, positions, words, kind))

@@ -56,15 +56,6 @@ def expected(g: Gamble, plan: Plan) -> float:
     return float(values @ chances)
 
 
-def tail_mean(g: Gamble, plan: Plan, alpha: float) -> float:
-    """CVaR: the mean of the worst share α of returns."""
-    values, chances = law(g, plan)
-    order = np.argsort(values)
-    values, chances = values[order], chances[order]
-    counted = np.clip(alpha - (np.cumsum(chances) - chances), 0, chances)
-    return float(values @ counted / alpha)
-
-
 def controllable(g: Gamble, psi: float) -> Plan:
     """The plan of an agent that charges itself ψ times the variance of every step; ψ = 0 is risk-neutral."""
     plan, value = np.zeros(g.horizon, bool), 0.0

@@ -22,7 +22,7 @@ from theodolite.core.claim import Claim, Job, Size, at_least, at_most, better, l
 from theodolite.core.scores import Scores
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 NONE, LONG = "no memory", "memory 0.95"
 STYLE_ARMS = tuple(DECAYS)
@@ -154,19 +154,3 @@ def _strips(scores: Scores, arms: list[str], case: str, heading: str, part: Any)
     for axes, arm in zip(grid.flat, arms, strict=False):
         axes.imshow(unpacked(next(iter(scores.curves("strip", arm, case).values()))), interpolation="lanczos")
         axes.set_title(arm, fontsize=8.5, fontweight="normal", pad=2)
-
-
-def figure_3d(scores: Scores) -> "Figure":
-    """Turntables of every arm, for a look without the item's other techniques."""
-    from matplotlib.figure import Figure
-
-    from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
-
-    rows = rows_3d(scores)
-    heights = [height for height, _ in rows]
-    with figures.style():
-        whole = Figure(figsize=(figures.WIDTH, sum(heights)), layout="constrained")
-        parts = whole.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-        for part, (_, draw) in zip(parts, rows, strict=True):
-            draw(part)
-    return whole

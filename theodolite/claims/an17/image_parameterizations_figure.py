@@ -52,9 +52,7 @@ def picture(scores: Scores, name: str, arm: str, case: str) -> np.ndarray | None
 
 def figure(scores: Scores, claims: dict[str, Claim]) -> "Figure":
     """Rows of pictures by technique, then numbers."""
-    from matplotlib.figure import Figure
-
-    from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
+    from theodolite.core.panels import stacked  # matplotlib loads slowly, and worker processes do without
 
     rows = [*frame_rows(scores), *style_rows(scores), *descent_rows(scores), *cppn_rows(scores), *alpha_rows(scores)]
     rows += solid.rows_3d(scores) if hasattr(solid, "rows_3d") else []
@@ -63,13 +61,7 @@ def figure(scores: Scores, claims: dict[str, Claim]) -> "Figure":
         rows += [(2.5, partial(_numbers, scores=scores, claim=claims[name], cases=cases, title=title))] if cases else []
     if not rows:
         raise ValueError("no scores to draw")
-    heights = [height for height, _ in rows]
-    with figures.style():
-        whole = Figure(figsize=(figures.WIDTH, sum(heights)), layout="constrained")
-        parts = whole.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-        for part, (_, draw) in zip(parts, rows, strict=True):
-            draw(part)
-    return whole
+    return stacked(rows)
 
 
 def _row(title: str, cells: Sequence[Cell], height: float = 1.35) -> tuple[float, Any]:
@@ -165,16 +157,12 @@ def alpha_rows(scores: Scores) -> list[tuple[float, Any]]:
 
 
 def _numbers(part: Any, scores: Scores, claim: Claim, cases: Sequence[str], title: str) -> None:
-    from matplotlib.lines import Line2D
-
-    from theodolite.core import figures
+    from theodolite.core import figures, panels
 
     axes, look = part.subplots(), figures.looks(claim.arms)
     figures.dots(axes, claim, scores, cases, look)
     axes.set_ylabel(textwrap.fill(claim.unit, 34), fontsize=8)
-    handles = [Line2D([], [], color=look[a].colour, marker=look[a].marker, linewidth=0, label=a) for a in claim.arms]
-    part.legend(handles=handles, title=title, loc="outside upper left", ncols=3, alignment="left", frameon=False,
-                fontsize=8, title_fontsize=10, columnspacing=1.2)  # fmt: skip
+    panels.named(part, look, claim.arms, title, fontsize=8)
 
 
 def animations(scores: Scores, folder: Path) -> list[Path]:

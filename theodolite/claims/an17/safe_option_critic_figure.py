@@ -41,9 +41,7 @@ FEWEST = 1e-2
 
 def figure(scores: Scores, claims: dict[str, Claim]) -> "Figure":
     """Maps of the visits, quantities over ψ, visits while learning, what options are for, deep networks, gambles."""
-    from matplotlib.figure import Figure
-
-    from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
+    from theodolite.core.panels import stacked  # matplotlib loads slowly, and worker processes do without
 
     shown = [panel for panel in (MILD, FIRST, TV) if scores.curves("visits", NEUTRAL, panel)]
     rows = [(2.75, partial(_maps, scores=scores, panel=panel)) for panel in shown]
@@ -55,13 +53,7 @@ def figure(scores: Scores, claims: dict[str, Claim]) -> "Figure":
             deep = [claims[f"{id}-{what}"] for what in ("visits", "spread", "return")]
             rows.append((2.6, partial(_deep, scores=scores, claims=deep, cases=cases, title=title)))
     rows += [(3.1, partial(_gambles, scores=scores, claim=claims["reasons-not-aversion"]))]
-    heights = [height for height, _ in rows]
-    with figures.style():
-        whole = Figure(figsize=(figures.WIDTH, sum(heights)), layout="constrained")
-        parts = whole.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-        for part, (_, draw) in zip(parts, rows, strict=True):
-            draw(part)
-    return whole
+    return stacked(rows)
 
 
 def _learning(part: Any, scores: Scores) -> None:
@@ -123,9 +115,7 @@ def _options(part: Any, scores: Scores) -> None:
 
 def _deep(part: Any, scores: Scores, claims: list[Claim], cases: list[str], title: str) -> None:
     """Noise, spread and return of the deep networks over ψ."""
-    from matplotlib.lines import Line2D
-
-    from theodolite.core import figures
+    from theodolite.core import figures, panels
 
     arms = claims[0].arms
     look = figures.looks(arms)
@@ -133,26 +123,20 @@ def _deep(part: Any, scores: Scores, claims: list[Claim], cases: list[str], titl
         figures.dots(axes, claim, scores, cases, look)
         axes.set_title(claim.unit, fontsize=8.5)
         axes.set_xlabel("ψ")
-    handles = [Line2D([], [], color=look[a].colour, marker=look[a].marker, linewidth=0, label=a) for a in arms]
-    part.legend(handles=handles, title=title, loc="outside upper left", ncols=3, alignment="left", frameon=False,
-                fontsize=8.5, title_fontsize=10, columnspacing=1.2)  # fmt: skip
+    panels.named(part, look, arms, title)
 
 
 def _gambles(part: Any, scores: Scores, claim: Claim) -> None:
     """Regret of every kind of caution, one panel per kind of world."""
-    from matplotlib.lines import Line2D
+    from theodolite.core import figures, panels
 
-    from theodolite.core import figures
-
-    look, panels = figures.looks(claim.arms), figures.panels_of(claim.cases or ())
-    for axes, (panel, cases) in zip(part.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
+    look, shown = figures.looks(claim.arms), figures.panels_of(claim.cases or ())
+    for axes, (panel, cases) in zip(part.subplots(1, len(shown), sharey=True), shown.items(), strict=True):
         figures.dots(axes, claim, scores, cases, look)
         axes.set_title(panel)
         axes.set_xlabel("steps" if panel == "long horizon" else "size of the outcome")
-    handles = [Line2D([], [], color=look[a].colour, marker=look[a].marker, linewidth=0, label=a) for a in claim.arms]
-    part.legend(handles=handles, title="Regret in true return, 0 best and 1 worst, of agents that are averse or know",
-                loc="outside upper left", ncols=3, alignment="left", frameon=False, fontsize=8.5, title_fontsize=10,
-                columnspacing=1.2)  # fmt: skip
+    title = "Regret in true return, 0 best and 1 worst, of agents that are averse or know"
+    panels.named(part, look, claim.arms, title)
 
 
 def _maps(part: Any, scores: Scores, panel: str) -> None:
@@ -197,9 +181,7 @@ def _map(axes: "Axes", world: rooms.World, values: np.ndarray, norm: Any, cmap: 
 
 def _sweep(part: Any, scores: Scores, panel: str) -> None:
     """Means over the tuning seeds with 95% intervals, relative to option-critic's where they are spreads or visits."""
-    from matplotlib.lines import Line2D
-
-    from theodolite.core import figures, stats
+    from theodolite.core import figures, panels, stats
 
     arms = [arm for arm in ARMS
             if scores.by_seed("sweep_return", arm, f"{panel}/{PSIS[0]:g}")]  # fmt: skip
@@ -218,7 +200,5 @@ def _sweep(part: Any, scores: Scores, panel: str) -> None:
         axes.set_title(name if metric == "sweep_return" else f"{name},\nshare of {NEUTRAL}'s", fontsize=8.5)
         if metric != "sweep_return":
             axes.set_ylim(bottom=0)
-    handles = [Line2D([], [], color=look[arm].colour, marker=look[arm].marker, label=arm) for arm in arms]
-    part.legend(handles=handles, title=f"Frozen rooms, {panel}, over ψ", loc="outside upper left", ncols=len(arms),
-                alignment="left", frameon=False, fontsize=8.5, title_fontsize=10, handlelength=1.3,
-                columnspacing=1.2)  # fmt: skip
+    title = f"Frozen rooms, {panel}, over ψ"
+    panels.named(part, look, arms, title, line="-", ncols=len(arms), handlelength=1.3)

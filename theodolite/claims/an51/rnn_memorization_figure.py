@@ -19,17 +19,10 @@ ARMS = tuple(CELLS)
 
 def figure(scores: Scores, claims: dict[str, Claim]) -> "Figure":
     """Reach; accuracy and share by letters read; training; deletions, repeats and the control text."""
-    from matplotlib.figure import Figure
-
-    from theodolite.core import figures  # matplotlib loads slowly, and worker processes do without
+    from theodolite.core.panels import stacked  # matplotlib loads slowly, and worker processes do without
 
     rows = [(2.2, _reach), (3.0, _letters), (2.7, _training), (2.3, _tests)]
-    with figures.style():
-        whole = Figure(figsize=(figures.WIDTH, sum(height for height, _ in rows)), layout="constrained")
-        parts: Any = whole.subfigures(len(rows), 1, height_ratios=[height for height, _ in rows])
-        for part, (_, draw) in zip(parts, rows, strict=True):
-            draw(part, scores=scores, claims=claims)
-    return whole
+    return stacked([(height, partial(draw, scores=scores, claims=claims)) for height, draw in rows])
 
 
 def _title(part: Any, text: str) -> None:
@@ -76,9 +69,7 @@ def _mean(scores: Scores, metric: str, arm: str, case: str) -> float:
 
 def _letters(part: Any, scores: Scores, claims: dict[str, Claim]) -> None:
     """Accuracy, share before the word and lag, by letters read."""
-    from matplotlib.lines import Line2D
-
-    from theodolite.core import figures
+    from theodolite.core import figures, panels
 
     look = figures.looks(ARMS)
     names = {"accuracy_by_letters": "accuracy on known words", "share_by_letters": "share before the word",
@@ -90,10 +81,7 @@ def _letters(part: Any, scores: Scores, claims: dict[str, Claim]) -> None:
         axes.set_xlabel("letters of the word that were read")
         axes.set_xticks(LETTERS)
         axes.set_ylim(bottom=0)
-    handles = [Line2D([], [], color=look[a].colour, marker=look[a].marker, markersize=4, label=a) for a in ARMS]
-    part.legend(
-        handles=handles, loc="outside upper left", ncols=len(ARMS), frameon=False, fontsize=8.5, handlelength=1.5
-    )
+    panels.named(part, look, ARMS, line="-", size=4, ncols=len(ARMS), handlelength=1.5, columnspacing=None)
 
 
 def _line(axes: "Axes", scores: Scores, metric: str, arm: str, look: Any) -> None:

@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
@@ -154,16 +153,6 @@ def resized(image: Pixels, shape: tuple[int, int]) -> Float[np.ndarray, "Y X 3"]
     """The image at another height and width, antialiased."""
     picture = Image.fromarray(to_bytes(image)).resize(shape[::-1], Image.Resampling.BICUBIC)
     return np.asarray(picture, np.float32) / 255
-
-
-def to_linear(srgb: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Light as it adds up, from the sRGB of files and screens."""
-    return jnp.where(srgb <= 0.04045, srgb / 12.92, ((jnp.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def to_srgb(linear: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The inverse of `to_linear`."""
-    return jnp.where(linear <= 0.0031308, linear * 12.92, 1.055 * jnp.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def to_bytes(image: Float[np.ndarray, "..."] | Float[Array, "..."]) -> np.ndarray:

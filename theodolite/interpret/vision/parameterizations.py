@@ -303,8 +303,3 @@ def cppn(
         return x
 
     return Parameterization(init, jax.vmap(one), f"cppn {depth}x{width}")
-
-
-def blended(one: PyTree, other: PyTree, t: Scalar) -> PyTree:
-    """Parameters between two CPPNs, exaggerated in the middle by 1 + t (1 - t) as in the article."""
-    return jax.tree.map(lambda a, b: ((1 - t) * a + t * b) * (1 + t * (1 - t)), one, other)

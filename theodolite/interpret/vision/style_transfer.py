@@ -17,8 +17,7 @@ from theodolite.core.arrays import PRNGKey, Scalar
 from theodolite.core.errors import UserError
 from theodolite.interpret.vision import objectives
 from theodolite.interpret.vision.network import Network
-from theodolite.interpret.vision.objectives import Objective
-from theodolite.interpret.vision.optimize import Config, References, Score, ascend, beside
+from theodolite.interpret.vision.optimize import Config, Score, ascend, beside
 from theodolite.interpret.vision.parameterizations import Parameterization, fourier
 from theodolite.interpret.vision.transforms import Transform, random_crop
 
@@ -51,17 +50,6 @@ def layers_of(network: Network) -> Layers:
     if network.name not in LAYERS:
         raise UserError(f"no style layers are known for {network.name}, expected one of {', '.join(LAYERS)}.")
     return LAYERS[network.name]
-
-
-def objective(where: Layers, weight: float | None = None) -> Objective:
-    """Of the picture, the photograph and the style, in this order in the batch."""
-    share = where.weight if weight is None else weight
-    return share * objectives.content(where.content) + objectives.style(where.style)
-
-
-def references(content: Float[Array | np.ndarray, "H W 3"], style: Float[Array | np.ndarray, "h w 3"]) -> References:
-    """The photograph, and a fresh part of the style of its size, from a style that is at least as large."""
-    return lambda key: _references(key, jnp.asarray(content), jnp.asarray(style))
 
 
 def _references(key: PRNGKey, content: Float[Array, "H W 3"], style: Float[Array, "h w 3"]) -> Float[Array, "2 H W 3"]:
