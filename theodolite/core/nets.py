@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -179,14 +179,36 @@ def windows(image: Float[Array, "*batch H W C"]) -> Float[Array, "*batch h w inp
 
 
 LARGE = 36
-"""Rows and columns from which an image is read by strided convolutions, those of Mnih et al. 2013."""
+"""Rows and columns from which an image is read by strided convolutions."""
 
 
-def torso(key: PRNGKey, box: Box, widths: tuple[int, ...], *, channels: int, hidden: Initialiser) -> tuple[Torso, int]:
+class Window(NamedTuple):
+    """A convolution of a large image; its channels are a multiple of those of a small image's."""
+
+    size: int
+    stride: int
+    multiple: int
+
+
+MNIH_2013 = (Window(8, 4, 1), Window(4, 2, 2))
+"""With 16 channels the network of Mnih et al. 2013, and of A3C (2016)."""
+MNIH_2015 = (Window(8, 4, 2), Window(4, 2, 4), Window(3, 1, 4))
+"""With 16 channels that of Mnih et al. 2015, in Nature: 32, 64 and 64."""
+
+
+def torso(
+    key: PRNGKey,
+    box: Box,
+    widths: tuple[int, ...],
+    *,
+    channels: int,
+    hidden: Initialiser,
+    large: tuple[Window, ...] = MNIH_2013,
+) -> tuple[Torso, int]:
     """Features for observations of a space, and how many there are: dense layers, after convolutions for images.
 
-    Small images go through one convolution of 3 x 3, large ones through 8 x 8 at stride 4 and, with twice the channels,
-    4 x 4 at stride 2. Bytes are scaled by the highest one.
+    Small images go through one convolution of 3 x 3, large ones through those of `large`. Bytes are scaled by the
+    highest one.
 
     Raises:
         UserError: observations are neither vectors nor images.
@@ -195,7 +217,7 @@ def torso(key: PRNGKey, box: Box, widths: tuple[int, ...], *, channels: int, hid
     shape = box.shape
     conv, inputs = None, shape[0] if shape else 0
     if len(shape) == 3 and min(shape[:2]) >= LARGE:
-        conv, inputs = _strided(conv_key, shape, channels, hidden)
+        conv, inputs = _strided(conv_key, shape, channels, hidden, large)
     elif len(shape) == 3 and min(shape[:2]) >= 3:
         conv = Linear(hidden(conv_key, (9 * shape[2], channels)), jnp.zeros(channels))
         inputs = (shape[0] - 2) * (shape[1] - 2) * channels
@@ -212,11 +234,12 @@ def torso(key: PRNGKey, box: Box, widths: tuple[int, ...], *, channels: int, hid
 
 
 def _strided(
-    key: PRNGKey, shape: tuple[int, ...], channels: int, hidden: Initialiser
+    key: PRNGKey, shape: tuple[int, ...], channels: int, hidden: Initialiser, large: tuple[Window, ...]
 ) -> tuple[tuple[Strided, ...], int]:
     """The convolutions for a large image, and how many numbers come out."""
     found, (height, width, inputs) = [], shape
-    for own, size, stride, outputs in zip(jax.random.split(key), (8, 4), (4, 2), (channels, 2 * channels), strict=True):
+    for own, (size, stride, multiple) in zip(jax.random.split(key, len(large)), large, strict=True):
+        outputs = multiple * channels
         found.append(Strided(hidden(own, (size, size, inputs, outputs)), jnp.zeros(outputs), stride))
         height, width, inputs = (height - size) // stride + 1, (width - size) // stride + 1, outputs
     return tuple(found), height * width * inputs
