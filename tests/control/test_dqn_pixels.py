@@ -1,13 +1,18 @@
 """DQN on the frames of an Atari game: the door is open, and every layer learns."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from theodolite.commands.playing import whole_games
 from theodolite.control import dqn
-from theodolite.core import replay
-from theodolite.core.train import train
+from theodolite.core import devices
+from theodolite.core import replay as rings
+from theodolite.core.errors import UserError
+from theodolite.core.train import expected_carry, train
 from theodolite.envs.registry import make
 
 C = dqn.Config(
@@ -23,7 +28,7 @@ def test_frames_move_every_layer_of_the_network():
     assert np.isfinite(chunks[-1].metrics["loss"]).all() and int(last.learner.updates) == 3
     held = last.replay.rows
     assert held.obs.dtype == jnp.uint8 and held.obs.shape == (8, 2, 84, 84, 4) and (held.obs[0] > 0).any()
-    b = replay.sample(last.replay, jax.random.key(0), 4, steps=C.n_step)
+    b = rings.sample(last.replay, jax.random.key(0), 4, steps=C.n_step)
     head = dqn.head_of(C)
     fresh = dqn.agent(C).init(jax.random.key(0), envs.space).learner
     goals = dqn.targets(C, head, fresh, b)
@@ -39,3 +44,11 @@ def test_frames_move_every_layer_of_the_network():
 def test_a_score_is_that_of_whole_games():
     options = {"episodic_life": True, "reward_clip": True, "frame_skip": 2}
     assert whole_games({"env_options": options}) == {"frame_skip": 2}
+
+
+def test_a_memory_that_the_machine_does_not_have_is_refused():
+    envs = make("Pong-v5", num_envs=2)
+    like = expected_carry(dqn.agent, replace(C, replay=10**9), envs)
+    with pytest.raises(UserError, match=r"state takes 564\d\d\.\d GB, and there are .* Take a smaller replay"):
+        devices.check_room(like)
+    devices.check_room(expected_carry(dqn.agent, C, envs))

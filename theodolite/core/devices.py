@@ -38,8 +38,8 @@ def check_room(shapes: PyTree) -> None:
     needed, there = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(shapes)), memory()
     if there is not None and needed > there:
         raise UserError(
-            f"the run's state takes {needed / 1e9:.1f} GB, and there are {there / 1e9:.1f} GB of memory. Take a smaller "
-            "replay (a transition holds two observations: 56 KB of an Atari game), or fewer environments or seeds."
+            f"the run's state takes {needed / 1e9:.1f} GB, and there are {there / 1e9:.1f} GB of memory. Take a "
+            "smaller replay (a transition holds two observations: 56 KB of Atari games), or fewer environments or seeds."
         )
 
 
