@@ -39,7 +39,7 @@ def check_room(shapes: PyTree) -> None:
     if there is not None and needed > there:
         raise UserError(
             f"the run's state takes {needed / 1e9:.1f} GB, and there are {there / 1e9:.1f} GB of memory. Take a "
-            "smaller replay (a transition holds two observations: 56 KB of Atari games), or fewer environments or seeds."
+            "smaller replay (a transition holds two observations, 56 KB of Atari), or fewer environments or seeds."
         )
 
 

@@ -16,6 +16,7 @@ that (`jax_numpy_dtype_promotion`) allows for the time of its calls.
 """
 
 import dataclasses
+import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from theodolite.core.errors import UserError, nearest
 from theodolite.envs import host_spaces
 
 try:
-    import gymnax
+    gymnax: Any = importlib.import_module("gymnax")  # not among what types are checked with
 except ModuleNotFoundError as error:
     if error.name == "gymnax":
         raise
