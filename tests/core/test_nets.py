@@ -168,13 +168,22 @@ def test_features_of_an_image_are_those_of_a_convolution_by_loops(key):
     assert count == 7 and net(jnp.asarray(image).reshape(2, 3, 5, 4, 2)).shape == (2, 3, 7)
 
 
-def test_features_of_a_large_image_are_those_of_strided_convolutions_by_loops(key):
-    net, count = nets.torso(key, Box((40, 44, 2), 0.0, 255.0, "uint8"), (), channels=3, hidden=nets.glorot(1.0))
+@pytest.mark.parametrize(
+    ("large", "shapes"),
+    [
+        (nets.MNIH_2013, [(8, 4, 3), (4, 2, 6)]),
+        (nets.MNIH_2015, [(8, 4, 6), (4, 2, 12), (3, 1, 12)]),
+    ],
+)
+def test_features_of_a_large_image_are_those_of_strided_convolutions_by_loops(key, large, shapes):
+    box = Box((40, 44, 2), 0.0, 255.0, "uint8")
+    net, count = nets.torso(key, box, (), channels=3, hidden=nets.glorot(1.0), large=large)
     image = np.random.default_rng(0).integers(0, 256, (2, 40, 44, 2)).astype(np.uint8)
     x = image / 255
-    for layer, size, stride in zip(net.conv, (8, 4), (4, 2), strict=True):
+    for layer, (size, stride, channels) in zip(net.conv, shapes, strict=True):
         kernel, (rows, columns) = np.asarray(layer.kernel), ((n - size) // stride + 1 for n in x.shape[1:3])
-        slow = np.zeros((2, rows, columns, kernel.shape[-1]))
+        assert kernel.shape == (size, size, x.shape[-1], channels)
+        slow = np.zeros((2, rows, columns, channels))
         for i in range(rows):
             for j in range(columns):
                 window = x[:, i * stride : i * stride + size, j * stride : j * stride + size]
@@ -182,8 +191,20 @@ def test_features_of_a_large_image_are_those_of_strided_convolutions_by_loops(ke
         x = np.maximum(slow, 0)
     found = net(jnp.asarray(image))
     np.testing.assert_allclose(found, x.reshape(2, -1), rtol=1e-4, atol=1e-5)
-    assert count == found.shape[1] == 3 * 4 * 6
+    assert count == found.shape[1] == rows * columns * channels
     np.testing.assert_allclose(net(jnp.asarray(image / 255, jnp.float32)), found, rtol=1e-4, atol=1e-5)
+
+
+def test_the_networks_for_atari_are_those_of_the_papers(key):
+    frames = Box((84, 84, 4), 0.0, 255.0, "uint8")
+    counted = {}
+    for large, width in ((nets.MNIH_2013, 256), (nets.MNIH_2015, 512)):
+        make = partial(nets.torso, box=frames, widths=(width,), channels=16, hidden=nets.glorot(1.0), large=large)
+        counted[large] = sum(x.size for x in jax.tree.leaves(jax.eval_shape(lambda key, make=make: make(key)[0], key)))
+    # each layer's weights and biases; 9 x 9 places are left of 84 x 84 by two convolutions, 7 x 7 by three
+    two = (8 * 8 * 4 * 16 + 16) + (4 * 4 * 16 * 32 + 32) + (9 * 9 * 32 * 256 + 256)
+    three = (8 * 8 * 4 * 32 + 32) + (4 * 4 * 32 * 64 + 64) + (3 * 3 * 64 * 64 + 64) + (7 * 7 * 64 * 512 + 512)
+    assert counted == {nets.MNIH_2013: two, nets.MNIH_2015: three}
 
 
 def test_bytes_are_scaled_by_their_highest():

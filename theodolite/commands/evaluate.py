@@ -17,7 +17,7 @@ class Flags:
     env: str | None = None
     """Another environment than that of training, with the same spaces."""
     env_options: tuple[str, ...] = ()
-    """Options of the environment as name=value; those of training if left out."""
+    """Options of the environment as name=value; if left out those of training, but of whole games, unclipped."""
     episodes: int = 20
     """Episodes of every seed of the run."""
     seed: int = 0

@@ -27,6 +27,9 @@ EVALUATION = 0x45564C
 HOST_COPIES = 8
 """Copies of a host environment that play together at most."""
 
+TRAINING_ONLY = ("episodic_life", "reward_clip")
+"""EnvPool's options of Atari games that help to learn: a life is no game, and a sign no score."""
+
 
 def evaluate(
     run: str | Path,
@@ -50,7 +53,7 @@ def evaluate(
     env_id = env or trained.manifest["env"]
     if env_id is None:
         raise UserError(f"{run} names no environment: give one with --env.")
-    options = env_options if env_options is not None else trained.manifest["env_options"] if env is None else {}
+    options = env_options if env_options is not None else whole_games(trained.manifest) if env is None else {}
     envs = registry.make(env_id, num_envs=copies(env_id, episodes), **options)
     try:
         check_match(trained.space, envs.space, env_id, inferred=False, who="the run's policies")
@@ -62,6 +65,11 @@ def evaluate(
     about = {"run": str(run), "method": trained.manifest["method"], "env": env_id, "seed": seed}
     shown = {"returns": returns.tolist(), "lengths": lengths.astype(int).tolist()}
     return {**about, "policy": "stochastic" if stochastic else "mode", **summary(returns), **shown}
+
+
+def whole_games(manifest: Json) -> dict[str, Any]:
+    """The environment's options in training, without those that make its score another one than the game's."""
+    return {name: value for name, value in manifest["env_options"].items() if name not in TRAINING_ONLY}
 
 
 def summary(returns: np.ndarray) -> Json:
@@ -84,8 +92,8 @@ def acting(trained: Trained, seed: int, stochastic: bool) -> Policy:
 
 def copies(env_id: str, episodes: int) -> int:
     """Copies of an environment in which so many episodes are played."""
-    ours = env_id.removeprefix("theodolite/") in registry.TASKS
-    return episodes if ours else min(episodes, HOST_COPIES)
+    jitted = env_id.removeprefix("theodolite/") in registry.TASKS or env_id.startswith("gymnax/")
+    return episodes if jitted else min(episodes, HOST_COPIES)
 
 
 def _play(

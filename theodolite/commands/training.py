@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from theodolite.commands import methods
 from theodolite.commands.methods import Recipe, Traced
 from theodolite.core import demos as demonstrations
-from theodolite.core import findings, minari, runlog
+from theodolite.core import devices, findings, minari, runlog
 from theodolite.core.demos import Demos
 from theodolite.core.env import JaxEnvs, Space
 from theodolite.core.errors import UserError
@@ -160,6 +160,7 @@ def logged(setup: Setup, log: runlog.RunLog) -> Iterator[Chunk]:
                 "folder of its own, as theodolite train --seeds does."
             )
         like = expected_carry(make, setup.traced, setup.envs, plan.seeds)
+        devices.check_room(like)
         chunks = train(make, setup.traced, setup.envs, resume=log.resume(like), **loop)
     for chunk in chunks:
         if not chunk.update:

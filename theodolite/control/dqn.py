@@ -11,7 +11,8 @@ Differences from the papers:
 the true last observation; 3. the dueling streams are single layers on shared features; 4. the priority is the root of
 the loss for every head, and the exponent of the importance weights stays as it is; 5. many environments act at once,
 and `train_every` of their steps pay for one gradient step; 6. exploration uses no noisy layers; 7. double targets and
-five-step returns are on unless they are turned off (`--no-double --n-step 1`).
+five-step returns are on unless they are turned off (`--no-double --n-step 1`); 8. large images are read by Nature's
+three convolutions, and then by layers of 120 and 84 where Nature has one of 512 (`--hidden 512`).
 """
 
 from dataclasses import replace
@@ -67,7 +68,7 @@ class Config(horizons.Settings, target_network.Settings, value_learner.Settings)
     importance_exponent: float = 0.4
     """β: 1 undoes the bias of unequal priorities fully."""
     channels: int = 16
-    """Channels of the convolution that reads images."""
+    """Channels of the convolution of small images; of large ones the first has twice, others have four times them."""
     head: Literal["expected", "categorical", "quantile"] = "expected"
     """What is predicted of the return: its mean, probabilities of atoms (C51), or quantiles (QR-DQN)."""
     atoms: int = 51
@@ -162,7 +163,7 @@ def network(c: Config, obs: Box, shape: tuple[int, int, int], key: PRNGKey) -> N
     torso_key, advantage_key, value_key = jax.random.split(key, 3)
     horizons, actions, size = shape
     draw = nets.glorot(1.0)
-    torso, features = nets.torso(torso_key, obs, c.hidden, channels=c.channels, hidden=draw)
+    torso, features = nets.torso(torso_key, obs, c.hidden, channels=c.channels, hidden=draw, large=nets.MNIH_2015)
 
     def linear(key: PRNGKey, outputs: int) -> nets.Linear:
         return nets.Linear(draw(key, (features, outputs)), jnp.zeros(outputs))

@@ -14,8 +14,8 @@ Differences from the paper:
 the integral, and a policy is a function of its state; 2. Adam's step is DQN's here, 5e-5 in the paper, and N = N' = 8
 levels are compared where Dopamine takes 64, at an eighth of the time; 3. several steps and double targets are
 options, priorities and dueling are none; 4. truncated episodes bootstrap from the true last observation; 5. dense
-layers but the last make ψ where observations are vectors, and for images the convolutions alone do, as in the paper,
-where `hidden` has one width.
+layers but the last make ψ where observations are vectors, and for images the convolutions alone do, Nature's where they
+are large, as in the paper, where `hidden` has one width, 512.
 """
 
 from dataclasses import replace
@@ -69,7 +69,7 @@ class Config(horizons.Settings, target_network.Settings, value_learner.Settings)
     hidden: tuple[int, ...] = (120, 84)
     """Widths of the dense layers; the last one reads the product with the embedded level."""
     channels: int = 16
-    """Channels of the convolution that reads images."""
+    """Channels of the convolution of small images; of large ones the first has twice, others have four times them."""
 
     def __post_init__(self):
         require(
@@ -116,7 +116,9 @@ def init(c: Config, key: PRNGKey, space: Space) -> State:
     num = value_learner.num_actions(space)
     torso_key, level_key, head_key = jax.random.split(key, 3)
     draw = nets.glorot(1.0)
-    torso, features = nets.torso(torso_key, space.obs, c.hidden[:-1], channels=c.channels, hidden=draw)
+    torso, features = nets.torso(
+        torso_key, space.obs, c.hidden[:-1], channels=c.channels, hidden=draw, large=nets.MNIH_2015
+    )
     embedding = nets.Linear(draw(level_key, (c.cosines, features)), jnp.zeros(features))
     widths = (features, *c.hidden[-1:], c.horizons * num)
     head = nets.mlp(head_key, widths, hidden=draw, head=draw, activation=jax.nn.relu)

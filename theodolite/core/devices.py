@@ -12,10 +12,35 @@ import jax
 from jax.sharding import AxisType, PartitionSpec
 from jaxtyping import PyTree
 
+from theodolite.core.errors import UserError
+
 
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory() -> int | None:
+    """Bytes of memory that the first device has, None where nothing says so."""
+    said = jax.local_devices()[0].memory_stats()
+    if said:
+        return said.get("bytes_limit")
+    known = hasattr(os, "sysconf") and {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= set(os.sysconf_names)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if known else None
+
+
+def check_room(shapes: PyTree) -> None:
+    """Refuse a run whose arrays alone, of which `shapes` tells, would fill the memory.
+
+    Raises:
+        UserError: they do.
+    """
+    needed, there = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(shapes)), memory()
+    if there is not None and needed > there:
+        raise UserError(
+            f"the run's state takes {needed / 1e9:.1f} GB, and there are {there / 1e9:.1f} GB of memory. Take a "
+            "smaller replay (a transition holds two observations, 56 KB of Atari), or fewer environments or seeds."
+        )
 
 
 def one_per_core() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,7 +14,6 @@ from jax.lax import optimization_barrier
 from jaxtyping import Array, Float, Real
 
 from theodolite.core.arrays import Arrays, PRNGKey, lift
-from theodolite.core.convolution import plain
 from theodolite.core.dists import Categorical, Distribution, Normal, TanhNormal
 from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import UserError
@@ -135,16 +134,18 @@ def mlp(key: PRNGKey, widths: tuple[int, ...], *, hidden: Initialiser, head: Ini
 
 
 class Strided(Arrays):
-    """A convolution that moves by `stride` cells, for images that are large."""
+    """A convolution that moves by `stride` cells, which divide its kernel's; for images that are large."""
 
     kernel: Float[Array, "h w I C"]
     bias: Float[Array, " C"]
     stride: int = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, "*batch H W I"]) -> Float[Array, "*batch h w C"]:
-        """The layer's output."""
-        out = plain(x.reshape(-1, *x.shape[-3:]), self.kernel, self.stride, 0)
-        return (out + lift(self.bias, 4)).reshape(*x.shape[:-3], *out.shape[1:])
+        """The layer's output; as a product, since a CPU takes nine times as long for a convolution inside a loop."""
+        size, blocks = self.kernel.shape[0], self.kernel.shape[0] // self.stride
+        tiled = self.kernel.reshape(blocks, self.stride, blocks, self.stride, *self.kernel.shape[2:])
+        matrix = tiled.swapaxes(1, 2).reshape(-1, self.kernel.shape[3])  # in the order of windows
+        return product(windows(x, size, self.stride), matrix) + lift(self.bias, x.ndim)
 
 
 class Torso(Arrays):
@@ -171,22 +172,53 @@ class Torso(Arrays):
         return x
 
 
-def windows(image: Float[Array, "*batch H W C"]) -> Float[Array, "*batch h w inputs"]:
-    """Every 3 x 3 window as one row: a convolution is then a product, whose gradient a CPU computes fast."""
-    height, width = image.shape[-3] - 2, image.shape[-2] - 2
-    shifted = [image[..., i : i + height, j : j + width, :] for i in range(3) for j in range(3)]
+def windows(image: Float[Array, "*batch H W C"], size: int = 3, stride: int = 1) -> Float[Array, "*batch h w inputs"]:
+    """Every window as one row: a convolution is then a product, whose gradient a CPU computes fast.
+
+    The stride divides the size: a row holds squares of stride x stride cells, one after the other.
+    """
+    *batch, height, width, channels = image.shape
+    blocks, down, across = size // stride, (height - size) // stride + 1, (width - size) // stride + 1
+    if stride > 1:
+        rows, columns = down + blocks - 1, across + blocks - 1
+        image = image[..., : rows * stride, : columns * stride, :]
+        squares = image.reshape(*batch, rows, stride, columns, stride, channels).swapaxes(-4, -3)
+        image = squares.reshape(*batch, rows, columns, stride * stride * channels)
+    shifted = [image[..., i : i + down, j : j + across, :] for i in range(blocks) for j in range(blocks)]
     return jnp.concatenate(shifted, axis=-1)
 
 
 LARGE = 36
-"""Rows and columns from which an image is read by strided convolutions, those of Mnih et al. 2013."""
+"""Rows and columns from which an image is read by strided convolutions."""
 
 
-def torso(key: PRNGKey, box: Box, widths: tuple[int, ...], *, channels: int, hidden: Initialiser) -> tuple[Torso, int]:
+class Window(NamedTuple):
+    """A convolution of a large image; its channels are a multiple of those of a small image's."""
+
+    size: int
+    stride: int
+    multiple: int
+
+
+MNIH_2013 = (Window(8, 4, 1), Window(4, 2, 2))
+"""With 16 channels the network of Mnih et al. 2013, and of A3C (2016)."""
+MNIH_2015 = (Window(8, 4, 2), Window(4, 2, 4), Window(3, 1, 4))
+"""With 16 channels that of Mnih et al. 2015, in Nature: 32, 64 and 64."""
+
+
+def torso(
+    key: PRNGKey,
+    box: Box,
+    widths: tuple[int, ...],
+    *,
+    channels: int,
+    hidden: Initialiser,
+    large: tuple[Window, ...] = MNIH_2013,
+) -> tuple[Torso, int]:
     """Features for observations of a space, and how many there are: dense layers, after convolutions for images.
 
-    Small images go through one convolution of 3 x 3, large ones through 8 x 8 at stride 4 and, with twice the channels,
-    4 x 4 at stride 2. Bytes are scaled by the highest one.
+    Small images go through one convolution of 3 x 3, large ones through those of `large`. Bytes are scaled by the
+    highest one.
 
     Raises:
         UserError: observations are neither vectors nor images.
@@ -195,7 +227,7 @@ def torso(key: PRNGKey, box: Box, widths: tuple[int, ...], *, channels: int, hid
     shape = box.shape
     conv, inputs = None, shape[0] if shape else 0
     if len(shape) == 3 and min(shape[:2]) >= LARGE:
-        conv, inputs = _strided(conv_key, shape, channels, hidden)
+        conv, inputs = _strided(conv_key, shape, channels, hidden, large)
     elif len(shape) == 3 and min(shape[:2]) >= 3:
         conv = Linear(hidden(conv_key, (9 * shape[2], channels)), jnp.zeros(channels))
         inputs = (shape[0] - 2) * (shape[1] - 2) * channels
@@ -212,11 +244,12 @@ def torso(key: PRNGKey, box: Box, widths: tuple[int, ...], *, channels: int, hid
 
 
 def _strided(
-    key: PRNGKey, shape: tuple[int, ...], channels: int, hidden: Initialiser
+    key: PRNGKey, shape: tuple[int, ...], channels: int, hidden: Initialiser, large: tuple[Window, ...]
 ) -> tuple[tuple[Strided, ...], int]:
     """The convolutions for a large image, and how many numbers come out."""
     found, (height, width, inputs) = [], shape
-    for own, size, stride, outputs in zip(jax.random.split(key), (8, 4), (4, 2), (channels, 2 * channels), strict=True):
+    for own, (size, stride, multiple) in zip(jax.random.split(key, len(large)), large, strict=True):
+        outputs = multiple * channels
         found.append(Strided(hidden(own, (size, size, inputs, outputs)), jnp.zeros(outputs), stride))
         height, width, inputs = (height - size) // stride + 1, (width - size) // stride + 1, outputs
     return tuple(found), height * width * inputs

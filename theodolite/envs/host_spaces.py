@@ -88,10 +88,11 @@ def _brief(space: Any) -> str:
 def _box(space: spaces.Box, dtype: str) -> Box:
     with np.errstate(over="ignore"):  # bounds beyond float32 are infinite in it
         low, high = space.low.astype(np.float32), space.high.astype(np.float32)
-    return Box(space.shape, _bounds(low, np.min), _bounds(high, np.max), dtype)
+    return Box(space.shape, bounds(low, np.min), bounds(high, np.max), dtype)
 
 
-def _bounds(bound: np.ndarray, outermost: Callable) -> float | tuple[float, ...]:
+def bounds(bound: np.ndarray, outermost: Callable) -> float | tuple[float, ...]:
+    """One bound for every entry, or a number where all are alike or no vector is bounded."""
     if bound.ndim == 1 and bound.size and np.any(bound != bound[0]):
         return tuple(map(float, bound))
     return float(outermost(bound))  # images are uniform; of other arrays the outer bounds are kept

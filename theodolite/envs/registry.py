@@ -4,8 +4,9 @@
     make("Hopper-v5", num_envs=64)        EnvPool's
     make("my_module:Maze-v0")             a user's own: the module is imported, and registers the id with Gymnasium
     make("gymnasium/CartPole-v1")         one of the three by force: theodolite/ envpool/ gymnasium/
+    make("gymnax/CartPole-v1")            gymnax's, jitted like ours; only by force
 
-Neither package is imported before an id asks for it.
+None of these packages is imported before an id asks for it.
 """
 
 import importlib
@@ -92,20 +93,29 @@ def base(id: str, **options: Any) -> Env:
 
 
 def known_ids() -> list[str]:
-    """Every id that `make` answers to now: ours first, then those of EnvPool and Gymnasium if they are installed."""
-    return list(dict.fromkeys([*TASKS, *_ids("envpool_adapter"), *_ids("gymnasium_adapter")]))
+    """Every id that `make` answers to now: ours first, then EnvPool's, Gymnasium's and gymnax's, where installed."""
+    by_force = (f"gymnax/{id}" for id in _ids("gymnax_adapter"))
+    return list(dict.fromkeys([*TASKS, *_ids("envpool_adapter"), *_ids("gymnasium_adapter"), *by_force]))
 
 
 def _own(id: str, name: str, num_envs: int, options: dict[str, Any]) -> JaxEnvs:
-    limit = options.pop("max_episode_steps", TASKS[name].limit if name in TASKS else None)
+    limit = _limit(options, TASKS[name].limit if name in TASKS else None)
     env = base(name, **options)
+    return _ready(id, env if limit is None else time_limit(env, limit), num_envs)
+
+
+def _limit(options: dict[str, Any], default: int | None) -> int | None:
+    """The limit of episodes, taken out of the options."""
+    limit = options.pop("max_episode_steps", default)
+    if limit is not None and limit < 1:
+        raise UserError(f"max_episode_steps = {limit}: must be >= 1. Episodes are cut at this length.")
+    return limit
+
+
+def _ready(id: str, env: Env, num_envs: int) -> JaxEnvs:
     action = env.space.action
     if isinstance(action, Box) and action.bounded:
         env = clip_actions(env)
-    if limit is not None:
-        if limit < 1:
-            raise UserError(f"max_episode_steps = {limit}: must be >= 1. Episodes are cut at this length.")
-        env = time_limit(env, limit)
     return JaxEnvs(id, auto_reset(env), num_envs)
 
 
@@ -122,9 +132,7 @@ def _gymnasium(id: str, name: str, num_envs: int, options: dict[str, Any]) -> Ho
     adapter = _adapter("gymnasium_adapter")
     if adapter is None:
         raise needs_extra("gymnasium", "host", f"environment {id!r}")
-    module, _, registered = name.rpartition(":")
-    if module:
-        _import(module, id)
+    module, registered = _imported(id, name)
     if registered not in adapter.known_ids():
         where = f" after importing {module!r}" if module else ""
         how = f"Nothing{where} has registered it by gymnasium.register; gymnasium.pprint_registry() lists all of them."
@@ -132,7 +140,25 @@ def _gymnasium(id: str, name: str, num_envs: int, options: dict[str, Any]) -> Ho
     return adapter.GymnasiumEnvs(id, num_envs, **options)
 
 
-_ENGINES = {"theodolite": _own, "envpool": _envpool, "gymnasium": _gymnasium}
+def _gymnax(id: str, name: str, num_envs: int, options: dict[str, Any]) -> JaxEnvs:
+    adapter = _adapter("gymnax_adapter")
+    if adapter is None:
+        raise needs_extra("gymnax", "gymnax", f"environment {id!r}")
+    module, registered = _imported(id, name)
+    if registered in adapter.DOWNLOADS:
+        raise UserError(
+            f"environment {id!r} downloads data when it is made, which nothing here does. If you want that, register "
+            "it in a module m of yours by gymnax.register('Mine-v0', ...) and ask for 'gymnax/m:Mine-v0'."
+        )
+    if registered not in adapter.known_ids():
+        where = f" after importing {module!r}" if module else ""
+        how = f"Nothing{where} has registered it by gymnax.register; gymnax.registered_envs lists all of them."
+        raise unknown("gymnax environment", registered, adapter.known_ids(), how)
+    env = adapter.env(id, registered, max_episode_steps=_limit(options, None), **options)
+    return _ready(id, env, num_envs)
+
+
+_ENGINES = {"theodolite": _own, "envpool": _envpool, "gymnasium": _gymnasium, "gymnax": _gymnax}
 
 
 def _adapter(name: str) -> ModuleType | None:
@@ -140,14 +166,25 @@ def _adapter(name: str) -> ModuleType | None:
     try:
         return importlib.import_module(f"theodolite.envs.{name}")
     except ModuleNotFoundError as error:
-        if error.name in ("envpool", "gymnasium"):
+        if error.name in ("envpool", "gymnasium", "gymnax"):
             return None
         raise
 
 
 def _ids(adapter: str) -> list[str]:
-    module = _adapter(adapter)
+    try:
+        module = _adapter(adapter)
+    except UserError:  # a package that lacks another one: an id that asks for it is told so
+        return []
     return module.known_ids() if module else []
+
+
+def _imported(id: str, name: str) -> tuple[str, str]:
+    """The module of an id such as my_module:Maze-v0, imported now, empty if there is none; and the rest of the id."""
+    module, _, registered = name.rpartition(":")
+    if module:
+        _import(module, id)
+    return module, registered
 
 
 def _import(module: str, id: str) -> None:

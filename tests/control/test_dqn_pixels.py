@@ -1,0 +1,54 @@
+"""DQN on the frames of an Atari game: the door is open, and every layer learns."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from theodolite.commands.playing import whole_games
+from theodolite.control import dqn
+from theodolite.core import devices
+from theodolite.core import replay as rings
+from theodolite.core.errors import UserError
+from theodolite.core.train import expected_carry, train
+from theodolite.envs.registry import make
+
+C = dqn.Config(
+    rollout=2, train_every=4, learning_starts=8, replay=16, batch_size=4, hidden=(16,), channels=4, epsilon_start=1.0
+)
+
+
+def test_frames_move_every_layer_of_the_network():
+    envs = make("Pong-v5", num_envs=2, reward_clip=True, episodic_life=True)
+    chunks = list(train(dqn.agent, C, envs, updates=4, every=4, first=True))
+    envs.close()
+    first, last = (jax.tree.map(lambda x: x[0], chunk.carry.agent) for chunk in (chunks[0], chunks[-1]))
+    assert np.isfinite(chunks[-1].metrics["loss"]).all() and int(last.learner.updates) == 3
+    held = last.replay.rows
+    assert held.obs.dtype == jnp.uint8 and held.obs.shape == (8, 2, 84, 84, 4) and (held.obs[0] > 0).any()
+    b = rings.sample(last.replay, jax.random.key(0), 4, steps=C.n_step)
+    head = dqn.head_of(C)
+    fresh = dqn.agent(C).init(jax.random.key(0), envs.space).learner
+    goals = dqn.targets(C, head, fresh, b)
+    slope = jax.jit(jax.grad(lambda net: dqn.loss(net, C, head, b, goals)[0]))(fresh.net)
+    layers = (*slope.torso.conv, *slope.torso.layers)
+    assert len(slope.torso.conv) == 3
+    for layer in layers:
+        assert float(jnp.abs(jax.tree.leaves(layer)[0]).max()) > 0
+    moved = jax.tree.map(lambda a, z: bool(jnp.any(a != z)), first.learner.net.torso, last.learner.net.torso)
+    assert all(jax.tree.leaves(moved))
+
+
+def test_a_score_is_that_of_whole_games():
+    options = {"episodic_life": True, "reward_clip": True, "frame_skip": 2}
+    assert whole_games({"env_options": options}) == {"frame_skip": 2}
+
+
+def test_a_memory_that_the_machine_does_not_have_is_refused():
+    envs = make("Pong-v5", num_envs=2)
+    like = expected_carry(dqn.agent, replace(C, replay=10**9), envs)
+    with pytest.raises(UserError, match=r"state takes 564\d\d\.\d GB, and there are .* Take a smaller replay"):
+        devices.check_room(like)
+    devices.check_room(expected_carry(dqn.agent, C, envs))
