@@ -1,18 +1,21 @@
 """DQN on the frames of an Atari game: the door is open, and every layer learns."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from theodolite.commands.playing import whole_games
+from theodolite.cli import main
+from theodolite.commands import playing, recording
 from theodolite.control import dqn
 from theodolite.core import devices
 from theodolite.core import replay as rings
 from theodolite.core.errors import UserError
 from theodolite.core.train import expected_carry, train
+from theodolite.envs import registry
 from theodolite.envs.registry import make
 
 C = dqn.Config(
@@ -41,14 +44,28 @@ def test_frames_move_every_layer_of_the_network():
     assert all(jax.tree.leaves(moved))
 
 
-def test_a_score_is_that_of_whole_games():
-    options = {"episodic_life": True, "reward_clip": True, "frame_skip": 2}
-    assert whole_games({"env_options": options}) == {"frame_skip": 2}
+def test_a_score_and_demonstrations_are_those_of_whole_games(monkeypatch, tmp_path):
+    asked = []
+
+    def refuse(id: str, num_envs: int = 1, **options):
+        asked.append(options)
+        raise UserError("enough is known")
+
+    manifest = {"env": "Pong-v5", "env_options": {"episodic_life": True, "reward_clip": True, "frame_skip": 2}}
+    monkeypatch.setattr(registry, "make", refuse)
+    for module in (playing, recording):
+        monkeypatch.setattr(module, "Trained", lambda _: SimpleNamespace(manifest=manifest))
+    for play in (lambda: playing.evaluate(tmp_path), lambda: recording.of_run(tmp_path, None, episodes=1)):
+        with pytest.raises(UserError, match="enough is known"):
+            play()
+    assert asked == [{"frame_skip": 2}] * 2
 
 
-def test_a_memory_that_the_machine_does_not_have_is_refused():
+def test_a_memory_that_the_machine_does_not_have_is_refused(tmp_path, capsys):
     envs = make("Pong-v5", num_envs=2)
     like = expected_carry(dqn.agent, replace(C, replay=10**9), envs)
     with pytest.raises(UserError, match=r"state takes 564\d\d\.\d GB, and there are .* Take a smaller replay"):
         devices.check_room(like)
+    code = main(["train", "dqn", "--env", "Pong-v5", "--replay", "1000000000", "--out", str(tmp_path / "run")])
+    assert code == 2 and "Take a smaller replay" in capsys.readouterr().err
     devices.check_room(expected_carry(dqn.agent, C, envs))

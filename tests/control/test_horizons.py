@@ -39,6 +39,17 @@ def test_horizons_add_up_to_hyperbolic_discounting():
     assert (mixed <= 1 / (1 + 0.1 * times) + 1e-4).all()  # a lower sum
 
 
+def test_small_rates_keep_their_horizons_and_gradients_are_finite():
+    for discount, rate in ((0.99, 5e-4), (0.9, 0.005)):
+        c = horizons.Settings(discount=discount, horizons=5, horizon_rate=rate)
+        edge = -np.expm1(np.log1p(-(discount ** (1 / rate))) / 5 * np.arange(5))
+        np.testing.assert_allclose(horizons.discounts(c), edge**rate, rtol=1e-4)
+        slope = jax.grad(lambda c: horizons.discounts(c).sum() + horizons.weights(c)[-1])(c)
+        assert np.isfinite([slope.discount, slope.horizon_rate]).all() and slope.discount > 0
+    with pytest.raises(UserError, match="must be below 1"):
+        dqn.Config(discount=0.999999999, horizons=3)
+
+
 def test_one_horizon_is_the_discount_itself():
     one = horizons.Settings(discount=0.7, act_by="mixture")
     assert horizons.discounts(one) == horizons.longest(one) == np.float32(0.7) and horizons.weights(one) == 1

@@ -87,7 +87,7 @@ def test_the_largest_rate_that_is_aligned_is_taken_and_networks_move_as_tried():
     rules = Rules("cholesky", 1e-9, 0.0, preconditioning.grid(64.0, 0.5, 18), 0.97)
     taken = stepped(net, obs, action, 3 * error, rules)
     z = preconditioning.solve(ntk.kernel(net, obs), 3 * error, rules)
-    toward = ntk.push(net, obs, None, z)
+    toward = ntk.pushed(net, ntk.parts(net, obs, None), z)
     slow = []
     for rate in np.asarray(rules.rates):
         moved = jax.tree.map(lambda x, d, r=rate: x + r * d, net, toward)

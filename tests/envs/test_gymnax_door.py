@@ -126,7 +126,7 @@ def test_options_reach_the_class_and_the_parameters():
         make("gymnax/Walk-v0", size="big")
     with pytest.raises(UserError, match=r"gymnax cannot make 'Walk-v0' with start=12: starts too far"):
         make("gymnax/Walk-v0", start=12)
-    with pytest.raises(UserError, match="max_episode_steps = 0: must be >= 1"):
+    with pytest.raises(UserError, match="max_episode_steps = 0: must be a whole number >= 1"):
         make("gymnax/Walk-v0", max_episode_steps=0)
 
 

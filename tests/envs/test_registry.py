@@ -67,7 +67,7 @@ def test_limits_are_those_of_gymnasium_and_of_the_gym_that_papers_used():
 def test_a_limit_of_one_s_own():
     assert ends(make("Pendulum-v1", max_episode_steps=7), 21)[1].tolist() == [7, 14, 21]
     assert ends(make("Acrobot-v1", max_episode_steps=3), 7)[1].tolist() == [3, 6]
-    with pytest.raises(UserError, match="max_episode_steps = 0: must be >= 1"):
+    with pytest.raises(UserError, match="max_episode_steps = 0: must be a whole number >= 1"):
         make("Pendulum-v1", max_episode_steps=0)
 
 
@@ -120,7 +120,7 @@ def test_a_registered_id_needs_no_module():
     [
         ("CartPol-v1", "environment 'CartPol-v1' is unknown. Did you mean CartPole-v1"),
         ("hoper-v5", "Did you mean Hopper-v5"),
-        ("zzzzzz", "'zzzzzz' is unknown. theodolite.envs.registry.known_ids"),
+        ("zzzzzz", "'zzzzzz' is unknown.*theodolite.envs.registry.known_ids"),
         ("theodolite/Hopper-v5", "environment 'Hopper-v5' is unknown"),
         ("envpool/Hoper-v5", "EnvPool environment 'Hoper-v5' is unknown. Did you mean Hopper-v5"),
         ("gymnasium/CartPol-v1", "Gymnasium environment 'CartPol-v1' is unknown. Did you mean CartPole-v1"),

@@ -39,7 +39,7 @@ def lens_of(method: str, config: Any) -> Lens:
     """The lens of a method that learns a Q function of choices.
 
     Raises:
-        UserError: it has several trunks.
+        UserError: it has several trunks, or acts by a mixture of horizons.
     """
     if METHODS[method].module == iqn.__name__:
         return _iqn(config)
@@ -56,6 +56,7 @@ def turnable(method: str, config: Any, images: bool) -> set[str]:
 def _dqn(c: dqn.Config) -> Lens:
     if c.trunks > 1:
         raise UserError(f"trunks = {c.trunks}: must be 1. One network's features and kernel are measured.")
+    _check_horizon(c)
     head = dqn.head_of(c)
 
     def targets(now: Learner, b: Sample) -> Array:
@@ -76,7 +77,14 @@ def _dqn(c: dqn.Config) -> Lens:
     )
 
 
+def _check_horizon(c: horizons.Settings) -> None:
+    if c.horizons > 1 and c.act_by != "longest":
+        raise UserError(f"act_by = {c.act_by}: must be longest. The values of the head that acts are measured.")
+
+
 def _iqn(c: iqn.Config) -> Lens:
+    _check_horizon(c)
+
     def targets(now: Learner, b: Sample) -> Array:
         levels = jnp.broadcast_to(heads.midpoints(c.policy_levels), (b.action.shape[0], c.policy_levels))
         return iqn.targets(c, now, b, levels).mean(1)[:, -1]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from theodolite.commands.playing import acting
+from theodolite.commands.playing import acting, whole_games
 from theodolite.commands.policies import Trained
 from theodolite.core import demos as demonstrations
 from theodolite.core.arrays import PRNGKey
@@ -43,7 +43,7 @@ def of_run(
     """
     trained = Trained(run)
     env_id = env or trained.manifest["env"]
-    options = env_options if env_options is not None else trained.manifest["env_options"] if env is None else {}
+    options = env_options if env_options is not None else whole_games(trained.manifest) if env is None else {}
     envs = _make(env_id, num_envs, options)
     check_match(trained.space, envs.space, env_id, inferred=False, who="the run's policies")
     return _keep(acting(trained, run_seed, stochastic), envs, episodes, seed, trained.agent.options)

@@ -4,8 +4,9 @@
     γ_i = e_iᵏ,  w_i = e_{i+1} - e_i,  e_i = 1 - bⁱ            Σ_i w_i γ_iᵗ ≈ ∫₀¹ eᵏᵗ de = 1 / (1 + kt)      (section 4)
 
 A lower Riemann sum with H terms, i = 0 to H - 1; b is such that e_H, which closes it, would have `discount` as its own.
-What acts is the head of the longest horizon, all others being auxiliary tasks, or the mixture Σ_i w_i Q_i, which is the
-value under hyperbolic discounting. Where actions are choices every head bootstraps from its own best one; where there
+What acts is the head of the longest horizon, all others being auxiliary tasks, or the mixture Σ_i w_i Q_i: the value
+under hyperbolic discounting as far as `discount` to the power of 1 / k is near 1 and H is large. At the defaults it
+discounts faster, since e_H is 0.63. Where actions are choices every head bootstraps from its own best one; where there
 is a policy all heads judge it, and it climbs on what acts. One horizon is the plain learner.
 """
 
@@ -13,6 +14,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from theodolite.core.arrays import Scalar
@@ -34,7 +36,9 @@ class Settings:
     """Which horizon chooses actions; the others are auxiliary tasks."""
 
 
-BELOW_ONE = Constraint("must be below 1 where there are several horizons, whose limit it is", lambda v: v < 1, 1.0)
+BELOW_ONE = Constraint(
+    "must be below 1 where there are several horizons, whose limit it is", lambda v: bool(np.float32(v) < 1), 1.0
+)
 
 
 def check(c: Settings) -> None:
@@ -52,7 +56,8 @@ def discounts(c: Settings) -> Float[Array, " H"]:
     """γ_i, the longest horizon last; one horizon is γ itself."""
     if c.horizons == 1:
         return jnp.reshape(jnp.asarray(c.discount, jnp.float32), 1)
-    return _edges(c) ** c.horizon_rate
+    longer = _edges(c)[1:] ** c.horizon_rate  # 0 to a power has no gradient
+    return jnp.concatenate([jnp.zeros(1), longer])
 
 
 def weights(c: Settings) -> Float[Array, " H"]:
@@ -62,7 +67,7 @@ def weights(c: Settings) -> Float[Array, " H"]:
 
 def _edges(c: Settings) -> Float[Array, " H"]:
     log_base = jnp.log1p(-(c.discount ** (1 / c.horizon_rate))) / c.horizons
-    return 1 - jnp.exp(log_base * jnp.arange(c.horizons, dtype=jnp.float32))
+    return -jnp.expm1(log_base * jnp.arange(c.horizons, dtype=jnp.float32))
 
 
 def longest(c: Settings) -> Scalar:

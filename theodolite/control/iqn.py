@@ -14,8 +14,8 @@ Differences from the paper:
 the integral, and a policy is a function of its state; 2. Adam's step is DQN's here, 5e-5 in the paper, and N = N' = 8
 levels are compared where Dopamine takes 64, at an eighth of the time; 3. several steps and double targets are
 options, priorities and dueling are none; 4. truncated episodes bootstrap from the true last observation; 5. dense
-layers but the last make ψ where observations are vectors, and for images the convolutions alone do, Nature's where they
-are large, as in the paper, where `hidden` has one width, 512.
+layers but the last make ψ, after convolutions where observations are images, Nature's where these are large; with
+`--hidden 512` the convolutions alone do, as in the paper.
 """
 
 from dataclasses import replace

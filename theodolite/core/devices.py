@@ -29,17 +29,18 @@ def memory() -> int | None:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if known else None
 
 
-def check_room(shapes: PyTree) -> None:
-    """Refuse a run whose arrays alone, of which `shapes` tells, would fill the memory.
+def check_room(shapes: PyTree, copies: int = 1) -> None:
+    """Refuse a run whose arrays alone, of which `shapes` tells, and of which there are `copies`, would fill the memory.
 
     Raises:
         UserError: they do.
     """
     needed, there = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(shapes)), memory()
-    if there is not None and needed > there:
+    if there is not None and copies * needed > there:
         raise UserError(
-            f"the run's state takes {needed / 1e9:.1f} GB, and there are {there / 1e9:.1f} GB of memory. Take a "
-            "smaller replay (a transition holds two observations, 56 KB of Atari), or fewer environments or seeds."
+            f"the run's state takes {needed / 1e9:.1f} GB{' twice' * (copies > 1)}, and there are {there / 1e9:.1f} GB "
+            "of memory. Take a smaller replay (a transition holds two observations, 56 KB of Atari), or fewer "
+            "environments or seeds."
         )
 
 

@@ -77,7 +77,7 @@ def stacked(rows: Sequence[tuple[float, Callable[[Any], None]]]) -> Figure:
 
 
 def named(
-    part: Any, look: Mapping[str, Look], arms: Iterable[str], title: str = "", *, line: str = "none",
+    part: Any, look: Mapping[str, Look], arms: Iterable[str], title: str = "", *, line: Any = "none",
     size: float | None = None, **more: Any,
 ) -> None:  # fmt: skip
     """The arms of all panels of a part, above it and below its title; `line` and `size` are those of the marks."""

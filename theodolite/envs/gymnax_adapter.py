@@ -125,7 +125,10 @@ def _made(id: str, name: str, options: dict[str, Any]) -> tuple[Any, Any]:
     fields = {f.name for f in dataclasses.fields(params)} if dataclasses.is_dataclass(params) else set()
     arguments = {option: value for option, value in options.items() if option not in fields}
     if arguments:
-        known = [*inspect.signature(type(made)).parameters]
+        known = inspect.signature(type(made)).parameters
+        for option in known.keys() & arguments.keys():
+            if isinstance(known[option].default, bool) and not isinstance(arguments[option], bool):
+                raise UserError(f"{option} = {arguments[option]!r}: environment {id!r} expects true or false.")
         try:
             made, params = gymnax.make(name, **arguments)
         except (TypeError, ValueError, AssertionError) as error:
@@ -143,6 +146,8 @@ def _made(id: str, name: str, options: dict[str, Any]) -> tuple[Any, Any]:
         default = getattr(params, option)
         if isinstance(default, int | float) and not isinstance(value, int | float):
             raise UserError(f"{option} = {value!r}: environment {id!r} expects a number, {default!r} by default.")
+    if changed.get(LIMIT, 1) < 1:
+        raise UserError(f"{LIMIT} = {changed[LIMIT]}: must be >= 1. Episodes are cut at this length.")
     return made, dataclasses.replace(params, **changed) if changed else params
 
 

@@ -6,7 +6,7 @@
     make("gymnasium/CartPole-v1")         one of the three by force: theodolite/ envpool/ gymnasium/
     make("gymnax/CartPole-v1")            gymnax's, jitted like ours; only by force
 
-None of these packages is imported before an id asks for it.
+None of these packages is imported before an id asks for it, or one that nothing of ours answers to.
 """
 
 import importlib
@@ -107,8 +107,8 @@ def _own(id: str, name: str, num_envs: int, options: dict[str, Any]) -> JaxEnvs:
 def _limit(options: dict[str, Any], default: int | None) -> int | None:
     """The limit of episodes, taken out of the options."""
     limit = options.pop("max_episode_steps", default)
-    if limit is not None and limit < 1:
-        raise UserError(f"max_episode_steps = {limit}: must be >= 1. Episodes are cut at this length.")
+    if limit is not None and (not isinstance(limit, int) or limit < 1):
+        raise UserError(f"max_episode_steps = {limit}: must be a whole number >= 1. Episodes are cut at this length.")
     return limit
 
 
@@ -174,7 +174,7 @@ def _adapter(name: str) -> ModuleType | None:
 def _ids(adapter: str) -> list[str]:
     try:
         module = _adapter(adapter)
-    except UserError:  # a package that lacks another one: an id that asks for it is told so
+    except (UserError, ImportError, AttributeError):  # a broken package: an id that asks for it is told so
         return []
     return module.known_ids() if module else []
 
@@ -203,4 +203,6 @@ def _more() -> str:
     missing = [name for name in ("envpool", "gymnasium") if _adapter(f"{name}_adapter") is None]
     if missing:
         return f"{' and '.join(missing)}, not installed, may know it: {installs('mujoco')}."
-    return "theodolite.envs.registry.known_ids() lists all; a module of your own is named as in 'my_module:MyEnv-v0'."
+    jitted = "" if _ids("gymnax_adapter") else f"gymnax may know it as gymnax/ID: {installs('gymnax')}. "
+    listed = "theodolite.envs.registry.known_ids() lists all"
+    return f"{jitted}{listed}; a module of your own is named as in 'my_module:MyEnv-v0'."

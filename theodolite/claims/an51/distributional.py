@@ -94,7 +94,8 @@ CLAIMS = (
         cases=PLAYED,
         scope="scaled-down",
         expect=tuple(better(arm, than="DQN", by=0.02, each=True) for arm in ("C51", "QR-DQN")),
-        **{**AREA, "unit": "mean score while learning, 1 is what gymnax publishes for PPO"},
+        metric="area",
+        unit="mean score while learning, 1 is what gymnax publishes for PPO",
     ),
     Claim(
         id="separate-networks",

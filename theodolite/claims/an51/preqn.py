@@ -139,9 +139,10 @@ ITEM = Item(
         "'No preconditioning' is a damping of the size of the batch times the kernel's diagonal and no line search: "
         "the semi-gradient at about its largest stable rate.",
         "That control without target network and preconditioner diverges is what the paper says, and was made an "
-        "expectation here only after ten seeds on Pendulum had been seen not to. A run has diverged if its values pass "
-        "ten times what the largest reward seen, paid for ever, would be worth; one that does not stay finite is given "
-        "the worst return of its task.",
+        "expectation here only after ten seeds on Pendulum had been seen not to. 'DDPG, no target' steps by Adam; how "
+        "often it diverges is recorded, and no claim had foretold it.",
+        "A run has diverged if its values pass ten times what the largest reward seen, paid for ever, would be worth; "
+        "one that does not stay finite is given the worst return of its task.",
         "'Right across' and 'still across' solve for two batches at once, and ask the second to move by its own errors "
         "or not to move; both make it as dear as a batch of twice the size. In a trial on another seed the test of "
         "alignment refused every step of 'still across': batches of one memory are too alike for the one to move "

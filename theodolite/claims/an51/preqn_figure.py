@@ -40,6 +40,10 @@ def _games(scores: Scores) -> list[str]:
 
 def _learning(scores: Scores) -> list[Any]:
     """Panels of control and of the theory."""
+    return [*_control(scores), (2.6, _apart()), (3.25, _theory())]
+
+
+def _control(scores: Scores) -> list[Any]:
     from theodolite.core.panels import Panel
 
     learning = (
@@ -52,21 +56,34 @@ def _learning(scores: Scores) -> list[Any]:
         Panel("Does every seed learn?", _finals, {
             "no-seed-fails": "no seed of PreQN fails",
             "diverges-without": "without the preconditioner values diverge, with it they do not",
-            "plain-steps-diverge": "on MuJoCo's tasks Adam without target network diverges",
             "agrees-across": "steps that are right on a second batch, too, learn no worse",
             "generalisation-is-needed": "steps that leave a second batch alone learn less",
             "needs-its-parts": "it needs its line search and its sines",
         }, share=1.3, flush=True),
         Panel("Does β tell what diverges?", _bands, {"modulus": "nothing below 1, and more the larger β"}),
     )  # fmt: skip
-    theory = (
+    games = tuple(
+        Panel(f"And on {preqn_control.TASKS[task].id}?", partial(_curves, task=task), {}) for task in _games(scores)
+    )
+    return [(2.9, learning), *([(2.3, games)] if games else []), (4.4 if games else 3.3, ends)]
+
+
+def _theory() -> tuple[Any, ...]:
+    from theodolite.core.panels import Panel
+
+    return (
         Panel("What does the step mend?", _examples, {"counter-examples": "Baird's star, and what features tell apart"},
               share=1.15),
         Panel("Is divergence foretold?", _foretold, {"foretold": "by the first kernel"}),
         Panel("Which networks generalise most?", _ratios,
               {"kernel-rows": "relu; sin least", "rows-grow-with-depth": "deeper ones"}),
     )  # fmt: skip
-    apart = (
+
+
+def _apart() -> tuple[Any, ...]:
+    from theodolite.core.panels import Panel
+
+    return (
         Panel("Does it learn to choose, too?", _choices, {
             "choices-on-par": "PreQN for choices keeps up with DQN", "choices-stay-finite": "and does not diverge",
         }, share=1.1, flush=True),
@@ -75,10 +92,6 @@ def _learning(scores: Scores) -> list[Any]:
             "width-and-divergence": "at any width",
         }),
     )  # fmt: skip
-    games = tuple(
-        Panel(f"And on {preqn_control.TASKS[task].id}?", partial(_curves, task=task), {}) for task in _games(scores)
-    )
-    return [(2.9, learning), *([(2.3, games)] if games else []), (4.4 if games else 3.3, ends), (2.6, apart), (3.25, theory)]
 
 
 def _steps() -> list[Any]:
