@@ -49,11 +49,13 @@ def words(found: dict) -> str:
     middle_low, middle_high = found["iqm_interval"]
     episodes, seeds = sum(map(len, found["returns"])), len(found["returns"])
     lengths = [n for one in found["lengths"] for n in one]
+    over = f"{found['count']} {found['over']}" if found["count"] > 1 else "one score, which has none"
     return (
-        f"{found['method']} on {found['env']}: {episodes} episodes of {seeds} seed{'s' * (seeds > 1)}, "
+        f"{found['method']} on {found['env']}: {episodes} episode{'s' * (episodes > 1)} "
+        f"of {seeds} seed{'s' * (seeds > 1)}, "
         f"{found['policy']} actions\n"
         f"mean return              {found['mean']:.2f} [{low:.2f}, {high:.2f}]\n"
         f"interquartile mean       {found['iqm']:.2f} [{middle_low:.2f}, {middle_high:.2f}]\n"
         f"episode lengths          {min(lengths)} to {max(lengths)}, mean {sum(lengths) / len(lengths):.1f}\n"
-        f"95% intervals over {found['count']} {found['over']}"
+        f"95% intervals over {over}"
     )

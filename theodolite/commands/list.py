@@ -46,11 +46,12 @@ def main(argv: list[str]) -> int:
     wide = console.width >= 120
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("item", no_wrap=True, min_width=max(len(row["item"]) for row in found))
-    table.add_column("system", no_wrap=True, max_width=44 if wide else 13)
+    table.add_column("system", no_wrap=True, max_width=28 if wide else 13)
     if wide:
-        table.add_column("category", no_wrap=True, max_width=24)
-    for name in ("verdicts", "size", "when"):
-        table.add_column(name, no_wrap=True, min_width=10 if name == "when" else 13 if name == "verdicts" else None)
+        table.add_column("category", no_wrap=True, max_width=22)
+    table.add_column("verdicts", min_width=13, max_width=14)
+    table.add_column("size", no_wrap=True, min_width=5)
+    table.add_column("when", no_wrap=True, min_width=10)
     for row in found:
         verdicts = "\n".join(f"{n} {v}" for v, n in row["verdicts"].items()) or row["state"]
         when = (row["when"] or "–")[:10]

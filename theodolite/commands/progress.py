@@ -94,7 +94,7 @@ class TrainingDisplay:
         for name, value in self.facts().items():
             table.add_row(name, value)
         for name, value in self.metrics.items():
-            table.add_row(name.replace("_", " "), f"{value:.4g}")
+            table.add_row(name.replace("_", " "), _said(value))
         if not self.metrics:
             table.add_row("", "compiling")
         return table
@@ -102,10 +102,15 @@ class TrainingDisplay:
     def _print(self) -> None:
         shown = list(self.facts().items())
         best = ["return", "episodes"] if "return" in self.metrics else list(self.metrics)[:3]
-        shown += [(name.replace("_", " "), f"{self.metrics[name]:.4g}") for name in best]
+        shown += [(name.replace("_", " "), _said(self.metrics[name])) for name in best]
         self._printed = self.done
         elapsed = duration(time.monotonic() - self.started)
         print(f"{elapsed:>6}  " + ", ".join(f"{k} {v}" for k, v in shown), file=sys.stderr, flush=True)
+
+
+def _said(value: float) -> str:
+    """A dash for what is not known yet: no episode has ended."""
+    return f"{value:.4g}" if np.isfinite(value) else "–"
 
 
 def _mean(values: np.ndarray) -> float:

@@ -36,9 +36,7 @@ class Settings:
     """Which horizon chooses actions; the others are auxiliary tasks."""
 
 
-BELOW_ONE = Constraint(
-    "must be below 1 where there are several horizons, whose limit it is", lambda v: bool(np.float32(v) < 1), 1.0
-)
+BELOW_ONE = Constraint("must be below 1 where there are several horizons", lambda v: bool(np.float32(v) < 1), 1.0)
 
 
 def check(c: Settings) -> None:

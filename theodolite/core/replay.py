@@ -7,6 +7,7 @@ stored beside it, before any reset: a truncated episode therefore bootstraps fro
 near the newest one from fewer steps; every row that is held may be drawn.
 """
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -167,8 +168,8 @@ def paid(batch: Batch, train_every: int) -> int:
     count = batch.reward.size
     if count % train_every:
         raise UserError(
-            f"train_every = {train_every}: must divide the {count} transitions of a batch (rollout x environments). "
-            "Change one of the three."
+            f"train_every = {train_every}: must divide the {count} transitions of an update (rollout x environments). "
+            f"Try --train-every {math.gcd(count, train_every)}, or a multiple of {train_every} environments."
         )
     return count // train_every
 
