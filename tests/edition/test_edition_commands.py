@@ -150,4 +150,5 @@ def test_an_item_without_a_system_is_listed_and_shown_as_such(say):
     assert "not built yet, so there is nothing to run" in say("show", "qbf").out
     assert rows["an17/feature_visualization"]["state"] == "tool: theodolite visualize"
     assert "`theodolite visualize` does it" in say("show", "feature_visualization").out
-    assert "In the newsletter (an17/gail)" in say("show", "gail").out
+    shown = say("show", "gail").out
+    assert "In the newsletter (an17/gail)" in shown and "supported, full]" in shown and "\n      measured: " in shown

@@ -99,9 +99,13 @@ def build(argv: list[str]) -> int:
         print("theodolite: published verdicts differ from their scores, so no site is built.", file=sys.stderr)
         return 1
     systems = evidence.gather(Path(flags.results))
-    for system in systems.values():
-        if system.freshness.state == "stale":
-            print(f"{system.entry.path} is stale: {system.freshness.reason}", file=sys.stderr)
+    older = [path for path, system in systems.items() if system.freshness.state == "stale"]
+    if older:
+        print(
+            f"{len(older)} of {len(systems)} results were published before their code's last change, and their pages "
+            f"say so; theodolite run ITEM reruns one: {', '.join(older)}",
+            file=sys.stderr,
+        )
     files = site.build(Path(flags.out), editions, systems)
     size = sum(path.stat().st_size for path in files)
     print(f"{flags.out}: {len(files)} files, {size / 1e6:.1f} MB, {time.monotonic() - started:.1f} s")

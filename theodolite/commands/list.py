@@ -95,14 +95,21 @@ def built_row(entry: Any, root: Path, item: Any = None) -> dict[str, Any]:
     """What is known of a built system: its entry, its item, and its newest verdicts by kind."""
     about = {"item": entry.path, "name": entry.name, "system": entry.system, "category": entry.category, "built": True}
     about |= {"title": item.title if item else entry.system, "kind": item.kind if item else None}
+    size, verdict = newest(entry.path, root)
+    if verdict is None:
+        return {**about, "state": "not run", "verdicts": {}, "size": None, "when": None}
+    kinds = [claim["verdict"] for claim in verdict["claims"]]
+    counts = {kind: kinds.count(kind) for kind in VERDICTS if kind in kinds}
+    return {**about, "state": "run", "verdicts": counts, "size": size, "when": verdict.get("date")}
+
+
+def newest(path: str, root: Path = RESULTS) -> tuple[str | None, dict[str, Any] | None]:
+    """The largest size at which an item's verdicts are published, and the verdicts."""
     for size in reversed(SIZES):
-        path = root / entry.path / size / "verdict.json"
-        if path.exists():
-            verdict = read_json(path)
-            kinds = [claim["verdict"] for claim in verdict["claims"]]
-            counts = {kind: kinds.count(kind) for kind in VERDICTS if kind in kinds}
-            return {**about, "state": "run", "verdicts": counts, "size": size, "when": verdict.get("date")}
-    return {**about, "state": "not run", "verdicts": {}, "size": None, "when": None}
+        file = root / path / size / "verdict.json"
+        if file.exists():
+            return size, read_json(file)
+    return None, None
 
 
 def unbuilt_row(item: Any) -> dict[str, Any]:

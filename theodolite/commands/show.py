@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
             raise
         about = None
     if flags.item in names:
-        print(text(registry.load(flags.item)))
+        print(text(registry.load(flags.item), published(flags.item)))
         if about is not None:
             print(f"\n{newsletter(about)}")
         return 0
@@ -77,12 +77,22 @@ def _wrapped(words: str) -> str:
     return "\n\n".join(textwrap.fill(" ".join(block.split()), 100) for block in words.strip().split("\n\n"))
 
 
-def text(item: Any) -> str:
-    """The item for a reader."""
+def published(name: str) -> dict[str, str]:
+    """The newest verdict on each claim of a built item by the claim's name, with its size; empty if there is none."""
+    from theodolite.claims import registry
+    from theodolite.commands.list import newest
+
+    path = registry.load(name).path
+    size, verdict = newest(path)
+    return {c["id"]: f"{c['verdict']}, {size}" for c in verdict["claims"]} if verdict else {}
+
+
+def text(item: Any, verdicts: dict[str, str]) -> str:
+    """The item for a reader, with the verdicts on its claims."""
     parts = [f"{item.title} ({item.path}) · {item.category}"]
     parts += [item.summary] if item.summary else []
     parts += [f"    {item.equation}"] if item.equation else []
-    parts += ["Claims\n" + "\n".join(f"  {claim(c)}" for c in item.claims)]
+    parts += ["Claims\n" + "\n".join(f"  {claim(c, verdicts.get(c.id, 'not run'))}" for c in item.claims)]
     parts += ["Differences\n" + "\n".join(f"  {note}" for note in item.notes)] if item.notes else []
     how_to = item.how_to or (f"theodolite run {item.name}",)
     parts += ["How to run\n" + "\n".join(f"  {line}" for line in how_to)]
@@ -90,11 +100,12 @@ def text(item: Any) -> str:
     return "\n\n".join(parts)
 
 
-def claim(c: Any) -> str:
-    """A claim with its source and expectations."""
+def claim(c: Any, verdict: str) -> str:
+    """A claim with its source, its verdict, what is measured, and the expectations."""
     where = f", {c.where}" if c.where else ""
     expectations = "".join(f"\n      {sentence(e, e.statistic or c.statistic)}" for e in c.expect)
-    return f"{c.id} ({c.source}{where}; {c.scope}): {c.text}{expectations}"
+    measured = f"\n      measured: {c.unit}" if c.unit else ""
+    return f"{c.id} ({c.source}{where}; {c.scope}): {c.text} [{verdict}]{measured}{expectations}"
 
 
 def cite(p: Any) -> str:
