@@ -19,7 +19,7 @@ run = train(dqn.agent, SETTINGS, envs, updates=10**9, every=UPDATES)
 
 
 def chunk() -> dict:
-    jax.block_until_ready(next(run).carry)
+    jax.block_until_ready(next(run).held)
     return {"steps": UPDATES * NUM_ENVS}
 
 

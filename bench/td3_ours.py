@@ -15,7 +15,7 @@ run = train(td3.agent, SETTINGS, envs, updates=10**9, every=UPDATES)
 
 
 def chunk() -> dict:
-    jax.block_until_ready(next(run).carry)
+    jax.block_until_ready(next(run).held)
     return {"steps": UPDATES * SETTINGS.rollout}
 
 

@@ -204,7 +204,7 @@ def test_spaces_survive_json(space):
 
 def test_findings_are_kept_once_and_outlast_the_session(tmp_path):
     with RunLog(tmp_path / "r", IDENTITY, {}) as log:
-        log.begin(chunk(2).carry)
+        log.begin(chunk(2))
         for said in ("", "values explode", "values explode"):
             log.note(said)
     with pytest.raises(NotFinite, match=r"last.npz \(update 0\)"), RunLog(tmp_path / "r", IDENTITY, {}) as log:
@@ -215,10 +215,10 @@ def test_findings_are_kept_once_and_outlast_the_session(tmp_path):
 
 def test_a_state_before_training_does_not_stand_in_the_way_of_mended_settings(tmp_path, monkeypatch):
     with pytest.raises(UserError), RunLog(tmp_path / "r", IDENTITY, {}) as log:
-        log.begin(chunk(2).carry)
+        log.begin(chunk(2))
         raise UserError("train_every does not divide")
     filled(tmp_path / "r", 2)
     monkeypatch.setattr(runlog, "CHEAP", 1)  # bytes
     with RunLog(tmp_path / "s", IDENTITY, {}) as log:
-        log.begin(chunk(2).carry)
+        log.begin(chunk(2))
     assert not (tmp_path / "s/last.npz").exists()

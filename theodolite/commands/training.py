@@ -160,11 +160,11 @@ def logged(setup: Setup, log: runlog.RunLog) -> Iterator[Chunk]:
                 "folder of its own, as theodolite train --seeds does."
             )
         like = expected_carry(make, setup.traced, setup.envs, plan.seeds)
-        devices.check_room(like, copies=2 if setup.on_host else 1)  # a chunk holds its own
+        devices.check_room(like, copies=2)  # the log keeps its own
         chunks = train(make, setup.traced, setup.envs, resume=log.resume(like), **loop)
     for chunk in chunks:
         if not chunk.update:
-            log.begin(chunk.carry)
+            log.begin(chunk)
             continue
         log.keep(chunk)
         if not log.findings:

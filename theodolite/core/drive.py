@@ -109,15 +109,15 @@ def collect(agent: Agent, envs: JaxEnvs, carry: Carry, key: PRNGKey) -> tuple[Ca
     return Carry(carry.agent, env_state, obs, carry.episodes), batch
 
 
-Act = Callable[[State, Obs, PRNGKey, int], tuple[Action, Array]]
+Act = Callable[[Obs, PRNGKey, int], tuple[Action, Array]]
 
 
 def collect_host(act: Act, envs: HostEnv, carry: Carry, key: PRNGKey, rollout: int) -> tuple[Carry, Batch]:
-    """The same in a host environment; `act(state, obs, key, t)` is jitted and draws with `step_keys(key, t)`."""
+    """The same in a host environment; `act(obs, key, t)` is jitted and draws with `step_keys(key, t)`."""
     obs: Any = np.asarray(carry.obs)
     rows = []
     for t in range(rollout):
-        action, log_prob = act(carry.agent, obs, key, t)
+        action, log_prob = act(obs, key, t)
         out: Any = envs.step(np.asarray(action))  # NumPy throughout, until the rollout is stacked
         rows.append(Batch(obs, action, log_prob, *out[1:]))
         obs = out.obs

@@ -127,10 +127,10 @@ class RunLog:
             os.truncate(metrics, size)
         return self.update, carry
 
-    def begin(self, carry: PyTree) -> None:
+    def begin(self, chunk: Chunk) -> None:
         """Save the state before the first update if that is cheap: a first chunk that fails then leaves a state."""
-        if sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(carry)) <= CHEAP:
-            checkpoint.save(self.folder / LAST, carry, update=0, metrics_bytes=0)
+        if sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(chunk.held)) <= CHEAP:
+            checkpoint.save(self.folder / LAST, chunk.carry, update=0, metrics_bytes=0)
 
     def keep(self, chunk: Chunk) -> None:
         """Append a chunk's metrics, and save its state now or soon.
@@ -140,7 +140,7 @@ class RunLog:
         """
         size = self._append("".join(lines(chunk)).encode())
         # copied before training goes on, which hands the memory back to JAX
-        self._pending = chunk.update, size, jax.tree.map(lambda x: np.array(x, copy=True), chunk.carry)
+        self._pending = chunk.update, size, jax.tree.map(lambda x: np.array(x, copy=True), chunk).carry
         if time.monotonic() - self._saved_at >= max(SAVE_EVERY_S, SAVE_SHARE * self._saving_took):
             self.save()
 

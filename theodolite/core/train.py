@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,7 @@ from theodolite.core.arrays import Arrays, Metrics, PRNGKey
 from theodolite.core.drive import (
     EPISODE_METRICS,
     RUNS_ONCE,
+    Act,
     Carry,
     collect,
     collect_host,
@@ -24,7 +26,7 @@ from theodolite.core.drive import (
     start_host,
     step_keys,
 )
-from theodolite.core.env import JaxEnvs, Space
+from theodolite.core.env import Action, JaxEnvs, Obs, Space
 from theodolite.core.errors import NotFinite
 from theodolite.core.host import HostEnv
 from theodolite.core.options import HostOptions, seen_space
@@ -38,12 +40,20 @@ class Learnt(Arrays):
     agent: State
 
 
-class Chunk(NamedTuple):
-    """What a training loop yields: updates done, the carry (valid until the next chunk), metrics [S, every]."""
+class Chunk(Arrays):
+    """What a training loop yields: updates done, metrics [S, every], and the carry, valid until the next chunk."""
 
     update: int
-    carry: Carry | Learnt
+    held: Carry | Learnt
+    """The carry as the loop holds it: without the axis of seeds where the run is `alone`."""
     metrics: Metrics
+    alone: bool = eqx.field(static=True, default=False)
+    """Whether it is a host environment's, which takes one seed."""
+
+    @property
+    def carry(self) -> Carry | Learnt:
+        """The carry, every leaf [S, ...]: of a run alone a copy, which is made when it is asked for."""
+        return jax.tree.map(lambda x: x[None], self.held) if self.alone else self.held
 
 
 def run_keys(seed: int, seeds: int) -> Key[Array, " S"]:
@@ -218,7 +228,6 @@ def over_axis(shapes: PyTree, seeds: int) -> PyTree:
 def _train_host(make, config, envs, updates, every, seed, resume) -> Iterator[Chunk]:
     key, space, agent = run_keys(seed, 1)[0], envs.space, make(config)
     envs = HostOptions(envs, agent.options) if agent.options else envs
-    act = jax.jit(lambda c, state, obs, key, t: make(c).act(state, obs, step_keys(key, t)[0]))
     improve = jax.jit(lambda c, carry, batch, key: learn(make(c), carry, batch, key), donate_argnums=1)
     if resume:
         done, carry = resume[0], jax.tree.map(lambda x: x[0], resume[1])
@@ -230,17 +239,34 @@ def _train_host(make, config, envs, updates, every, seed, resume) -> Iterator[Ch
         init = jax.jit(lambda c, key: make(c).init(key, space), compiler_options=RUNS_ONCE)
         done, carry = 0, start_host(partial(init, config), envs, jax.random.fold_in(key, 0), env_seed(seed, 0))
     if resume is None:
-        yield Chunk(0, jax.tree.map(lambda x: x[None], carry), {})
+        yield Chunk(0, carry, {}, alone=True)
+    act = _acting(make, config, carry.agent)
     while done < updates:
         rows = []
         for update in range(done, min(done + every, updates)):
             collect_key, learn_key = update_keys(key, update)
-            carry, batch = collect_host(partial(act, config), envs, carry, collect_key, agent.rollout)
+            carry, batch = collect_host(act(carry.agent), envs, carry, collect_key, agent.rollout)
             carry, metrics = improve(config, carry, batch, learn_key)
             rows.append(metrics)
         done = update + 1
         metrics = jax.tree.map(lambda *column: jnp.stack(column)[None], *rows)
-        yield Chunk(done, jax.tree.map(lambda x: x[None], carry), metrics)
+        yield Chunk(done, carry, metrics, alone=True)
+
+
+def _acting(make: Callable[[C], Agent], config: C, like: State) -> Callable[[State], Act]:
+    """How states of one structure act in a host environment.
+
+    A state is taken apart once and not at every step, where that is half of what it costs to start so small a program.
+    """
+    numbers, own = jax.tree.flatten(config)
+    numbers, structure = jax.tree.map(jnp.asarray, numbers), jax.tree.structure(like)
+
+    @jax.jit
+    def act(numbers: list[Array], leaves: list[Array], obs: Obs, key: PRNGKey, t: Array) -> tuple[Action, Array]:
+        agent = make(jax.tree.unflatten(own, numbers))
+        return agent.act(jax.tree.unflatten(structure, leaves), obs, step_keys(key, t)[0])
+
+    return lambda state: partial(act, numbers, jax.tree.leaves(state))
 
 
 def _cut(state: State) -> State:
@@ -261,14 +287,14 @@ def check_finite(chunk: Chunk) -> None:
         if len(bad) and name not in EPISODE_METRICS:
             seed, update = (int(i) for i in bad[bad[:, 1].argmin()])
             raise NotFinite(f"update {chunk.update - values.shape[1] + update + 1}, seed {seed}: {name} is not finite.")
-    finite = _all_finite(chunk.carry.agent)
+    finite = _all_finite(chunk.held.agent, chunk.alone)
     if not finite.all():
         raise NotFinite(
             f"update {chunk.update}, seed {int(np.argmin(finite))}: a parameter of the agent is not finite."
         )
 
 
-@jax.jit
-def _all_finite(state: PyTree) -> Array:
+@partial(jax.jit, static_argnums=1)
+def _all_finite(state: PyTree, alone: bool) -> Array:
     floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
-    return jnp.stack([jnp.isfinite(x).reshape(x.shape[0], -1).all(1) for x in floats]).all(0)
+    return jnp.stack([jnp.isfinite(x).reshape(1 if alone else x.shape[0], -1).all(1) for x in floats]).all(0)
