@@ -92,10 +92,10 @@ class Budget(NamedTuple):
 BUDGETS: dict[Size, Budget] = {
     "smoke": Budget(2, 1, {"CartPole": 1_600}, 1, 1_600, (("CartPole", 1),), 200, 1),
     "quick": Budget(20, 10, {"CartPole": 60_000, "Acrobot": 32_000}, 10, 24_000,
-                    (("CartPole", 1), ("CartPole", 2), ("CartPole", 3), ("Acrobot", 1), ("Acrobot", 2)), 20_000, 5),
+                    (("CartPole", 1), ("CartPole", 2), ("CartPole", 3), ("Acrobot", 1), ("Acrobot", 2)), 20_000, 10),
     "full": Budget(20, 10, {"CartPole": 60_000, "Acrobot": 32_000}, 10, 24_000,
                    (("CartPole", 1), ("CartPole", 2), ("CartPole", 3), ("CartPole", 4), ("Acrobot", 1), ("Acrobot", 2)),
-                   20_000, 5, games=PLAYED, game_steps=200_000, game_seeds=5),
+                   20_000, 10, games=PLAYED, game_steps=200_000, game_seeds=5),
 }  # fmt: skip
 
 

@@ -85,19 +85,22 @@ def _games() -> list[Any]:
     from theodolite.core.panels import Panel
 
     first, *others = PLAYED
+    draw = partial(areas, id="games-better", arms=PLAIN)
     says = {"games-better": "with a convolution, learning a distribution is better than learning the mean"}
     return [
-        Panel("And on MinAtar's games?", partial(areas, task=first, arms=PLAIN), says, flush=True),
-        *(Panel("", partial(areas, task=game, arms=PLAIN)) for game in others),
+        Panel("And on MinAtar's games?", partial(draw, task=first), says, flush=True),
+        *(Panel("", partial(draw, task=game)) for game in others),
     ]
 
 
-def areas(axes: "Axes", scores: Scores, task: str, arms: tuple[str, ...] = STUDY) -> None:
-    """Mean score while learning of every arm on one task; a dashed line goes down from DQN."""
+def areas(
+    axes: "Axes", scores: Scores, task: str, id: str = "separate-networks", arms: tuple[str, ...] = STUDY
+) -> None:
+    """Mean score while learning of a claim's arms and more on one task; a dashed line goes down from DQN."""
     from theodolite.claims.an51.distributional import CLAIMS
     from theodolite.core import figures, judge, panels
 
-    claim = replace(by_id(CLAIMS, "separate-networks"), arms=arms)
+    claim = replace(by_id(CLAIMS, id), arms=arms)
     groups = {arm: MEANINGS[arm][1] for arm in claim.arms}
     look = {arm: figures.Look(figures.COLOURS[i], figures.MARKERS[i]) for arm, i in groups.items()}
     figures.rows_of_dots(axes, claim, scores, [task], look)
