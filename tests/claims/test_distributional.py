@@ -142,3 +142,6 @@ def test_the_figure_shows_every_kind_of_features_where_there_are_pictures():
         distributional_rooms.KINDS
     )
     assert not distributional.figure(Scores(tuple(rows[: len(distributional_arms.STUDY) * 6]))).axes[0].images
+    rows += [row(arm, game, 0, area=0.5) for arm in distributional_arms.PLAIN for game in distributional_arms.PLAYED]
+    labels = [axes.get_xlabel() for axes in distributional.figure(Scores(tuple(rows))).axes]
+    assert [any(label.startswith(game) for label in labels) for game in distributional_arms.PLAYED] == [True, True]

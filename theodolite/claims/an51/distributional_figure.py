@@ -110,7 +110,8 @@ def areas(
     axes.set_yticks(range(len(claim.arms)), [f"{arm}: {MEANINGS[arm][0]}" for arm in claim.arms], fontsize=8)
     axes.tick_params(labelleft=task in (DEEP[0], PLAYED[0]))
     axes.locator_params(axis="x", nbins=5)
-    axes.set_xlabel(f"{task}: mean score while learning\n(0 poor, 1 solved; dashes: DQN)")
+    scale = "1: as gymnax's PPO" if task in PLAYED else "0 poor, 1 solved"
+    axes.set_xlabel(f"{task}: mean score while learning\n({scale}; dashes: DQN)")
 
 
 def by_id(claims: tuple[Claim, ...], id: str) -> Claim:

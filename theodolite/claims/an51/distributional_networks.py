@@ -77,7 +77,9 @@ def page(verdict: Json, scores: Scores) -> str:
     claims = {claim["id"]: claim for claim in verdict["claims"]}
     found = [claims[id] for id in CLAIMS]
     answers = [f"- **{c['verdict']}**: {c['text']}" + f" ({c['reason']})" * bool(c["reason"]) for c in found]
-    return "\n\n".join(["\n".join(answers), _judged(found), _areas(claims["values-stay-possible"], scores)])
+    games = [c for c in (claims["games-better"],) if c["verdict"] != "not run"]
+    judged, areas = _judged([*found, *games]), _areas(claims["values-stay-possible"], scores)
+    return "\n\n".join(["\n".join(answers), judged, areas])
 
 
 def _judged(claims: list[Json]) -> str:
