@@ -115,10 +115,13 @@ def train(
 
 
 def _while_training(x: Subject, state: PyTree, held_out: list[replay.Sample], since: int) -> Json:
-    """A look; as many rows of the behaviour since the last one as at every look join those that were held out before.
+    """A look; the behaviour since the last one joins what was held out before, as many rows as at every look."""
+    held_out.append(behaved(x, state, since))
+    return look(x, state, held_out)
 
-    It is what it is now; where actions were uniform at first, their share of the steps is drawn from episodes of those.
-    """
+
+def behaved(x: Subject, state: PyTree, since: int) -> replay.Sample:
+    """ROWS of the behaviour since so many steps: as it is now, and the share of uniform actions that it began with."""
     steps = int(x.lens.memory(state).steps)
     key = jax.random.fold_in(jax.random.key(x.seed), steps)
     first = eqx.tree_at(lambda s: x.lens.memory(s).steps, state, jnp.int32(0))
@@ -128,8 +131,7 @@ def _while_training(x: Subject, state: PyTree, held_out: list[replay.Sample], si
         if count:
             episodes = x.plays(lambda obs, key, of=of: x.agent.act(of, obs, key)[0], steps)
             drawn.append(replay.sample(x.ring(episodes), key, count, steps=x.lens.n_step))
-    held_out.append(jax.tree.map(lambda *parts: jnp.concatenate(parts), *drawn))
-    return look(x, state, held_out)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *drawn)
 
 
 def records(steps: int, per_update: int, looks: int) -> int:
@@ -293,16 +295,14 @@ def conclude(x: Subject, looks: list[Json], findings: list[str], *, stopped: boo
     """All looks, and what is beyond its bar at the last; findings of the run itself come first."""
     last: dict[str, Any] = looks[-1] if looks else dict.fromkeys(diagnosis.MEASURES)
     turnable = lenses.turnable(x.method, x.config, len(x.space.obs.shape) > 1)
+    rules = {name: lenses.rule(name, x.lens) for name in diagnosis.RULES}
     limits: Json = {}
     if findings:
-        rule = diagnosis.RULES["excess"]
-        says = diagnosis.said(rule, turnable, " ".join(findings))
-        limits["diverged"] = {"value": last["excess"], "bar": rule.bar, "says": says}
-    for one in diagnosis.limits({name: last[name] for name in diagnosis.MEASURES}, turnable):
-        measure = "excess" if one.name == "diverged" else one.name
-        limits.setdefault(
-            one.name,
-            {"value": last[measure], "bar": diagnosis.RULES[measure].bar, "times": one.times, "says": one.says},
-        )
+        says = diagnosis.said(rules["excess"], turnable, " ".join(findings))
+        limits["diverged"] = {"value": last["excess"], "bar": rules["excess"].bar, "says": says}
+    for name, times, _ in diagnosis.limits({name: last[name] for name in diagnosis.MEASURES}, turnable):
+        measure = "excess" if name == "diverged" else name
+        says = diagnosis.said(rules[measure], turnable)
+        limits.setdefault(name, {"value": last[measure], "bar": rules[measure].bar, "times": times, "says": says})
     about = {"method": x.method, "env": x.env, "seed": x.seed, "policy": "stochastic" if x.lens.sampled else "mode"}
     return {**about, "stopped": stopped, "looks": looks, "limits": limits}

@@ -22,8 +22,8 @@ TITLES = {
     "row_ratio": "row ratio of the kernel", "drift": "move of the targets at a time",
     "reach": "reach beyond the buffer",
 }  # fmt: skip
-AS_IT_ACTS = "return of the policy as it acts"
-"""Where the policy is not the best action alone."""
+SOFT = {"return": "return of the policy as it acts", "overestimate": "Q less the soft return that followed"}
+"""Where chance is part of what the policy is paid for."""
 
 
 def write(folder: Path, found: Json) -> None:
@@ -50,7 +50,7 @@ def page(found: Json) -> "Figure":
         whole.suptitle("\n".join([head, text]) if text else head, x=0.01, ha="left", fontsize=9)
         if looks:
             grid = whole.subplots(3, 3)
-            titles = TITLES | ({"return": AS_IT_ACTS} if found["policy"] == "stochastic" else {})
+            titles = TITLES | (SOFT if found["policy"] == "stochastic" else {})
             for axes, (name, title) in zip(grid.flat, titles.items(), strict=True):
                 _panel(axes, name, title, looks, name in limits)
             for axes in grid[-1]:

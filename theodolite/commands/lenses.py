@@ -39,6 +39,16 @@ DRAWS = 16
 """Of the noise in a target, and of a policy's action, for a mean."""
 
 
+ALSO = {
+    "excess": {"twin": "--twin", "td3": "td3, which takes the lower of two critics"},
+    "shift": {"noise": "a smaller --noise"},
+    "overestimate": {"twin": "--twin", "td3": "td3, which takes the lower of two critics"},
+    "row_ratio": {"preqn": "preqn, whose steps allow for it"},
+    "reach": {"noise": "a larger --noise", "random_steps": "a larger --random-steps"},
+}
+"""What else to try beyond a measure's bar where actions lie in a box, in the manner of `Rule.try_`."""
+
+
 class Lens(NamedTuple):
     """A learner seen from outside; `net` is what its gradient steps change, and actions are as its buffer has them."""
 
@@ -91,6 +101,13 @@ def turnable(method: str, config: Any, images: bool) -> set[str]:
         others = {"ddpg": {"td3", "preqn"}, "preqn": set()}.get(method, {"preqn"})
         return found | others
     return found if images or method == "preq_dqn" else found | {"preq_dqn"}
+
+
+def rule(measure: str, lens: Lens) -> diagnosis.Rule:
+    """The rule of a measure, in words that fit the learner."""
+    own = diagnosis.RULES[measure]
+    says = own.says.replace("greedy policy", "policy") if lens.sampled else own.says
+    return own._replace(says=says, try_=own.try_ | ALSO.get(measure, {}))
 
 
 def rows(lens: Lens, s: PyTree, b: Sample, key: PRNGKey) -> diagnosis.Rows:
