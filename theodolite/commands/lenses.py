@@ -137,6 +137,8 @@ def _ahead(
         row_key, own_key = jax.random.split(jax.random.fold_in(key, i))
         return step(now, sample(ring, row_key, c.batch_size, steps=getattr(c, "n_step", 1)), own_key)
 
+    if every == 1:
+        return now, one(jnp.int32(0), now)
     left = jnp.minimum((-now.updates - 1) % every, AHEAD)
     before = jax.lax.fori_loop(0, left, one, now)
     return before, one(left, before)
