@@ -13,7 +13,7 @@ VERBS = {
     "run": "rerun an item's claims: arms, intervals, verdict, figure, report",
     "train": "train a method on an environment; the same command continues a run",
     "evaluate": "play a trained policy and score it on the environment's own reward",
-    "diagnose": "train a Q-learner, look inside, and say what limits it",
+    "diagnose": "train a learner of Q, look inside, and say what limits it",
     "ask": "why an agent does this and not that, in terms of what would follow",
     "remember": "what character models look at when they guess words in a text of yours, on a page",
     "visualize": "what a channel, a layer or a class of an image network wants to see",

@@ -74,7 +74,8 @@ def test_the_drift_is_that_of_the_next_move_of_the_target_network():
     for i in range(3):  # the third step moves it
         drawn = replay.sample(s.replay, jax.random.split(jax.random.fold_in(jax.random.key(2), i))[0], 16)
         now = dqn.improve(c, dqn.head_of(c), now, drawn)[0]
-    new, old = (np.asarray(lens.q(net, b.last_obs)) for net in (now.net, s.learner.target))
+    values = lambda net: np.stack([lens.q(net, b.last_obs, jnp.full(32, a)) for a in (0, 1)], -1)  # noqa: E731
+    new, old = values(now.net), values(s.learner.target)
     best = new.argmax(-1)[:, None]
     expected = 0.99 * ~np.asarray(b.terminated) * np.take_along_axis(new - old, best, -1)[:, 0]
     np.testing.assert_allclose(lens.moved(s, b, jax.random.key(2)), expected, rtol=1e-3, atol=1e-4)
@@ -84,7 +85,7 @@ def test_returns_of_episodes_end_or_go_on_with_the_best_value():
     obs, paid = np.zeros((3, 2), np.float32), np.ones(2, np.float32)
     ended, cut = (Episode(obs, np.zeros(2, np.int32), paid, over, not over) for over in (True, False))
     long = Episode(np.zeros((4, 2), np.float32), np.zeros(3, np.int32), np.ones(3, np.float32), True, False)
-    returns, weight = diagnosing.followed([ended, cut, long], 0.5, lambda o: o + jnp.array([[4.0, 1.0]]))
+    returns, weight = diagnosing.followed([ended, cut, long], 0.5, lambda o: jnp.full(len(o), 4.0))
     np.testing.assert_allclose(returns, [1.5, 1, 2.5, 3, 1.75, 1.5, 1])
     np.testing.assert_allclose(weight, [0, 0, 0.25, 0.5, 0, 0, 0])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from theodolite.commands import methods
-from theodolite.commands.parsing import flags_of, parse_flags, stdout_kept_clean
+from theodolite.commands.parsing import Flag, flags_of, parse_flags, stdout_kept_clean
 from theodolite.core.errors import UserError, nearest
 
 
@@ -16,7 +16,7 @@ class Watching:
     """What a look at a finished run needs."""
 
     episodes: int = 16
-    """Fresh episodes of the greedy policy per look."""
+    """Fresh episodes of the policy per look."""
     seed: int = 0
     """Where all randomness comes from."""
     out: str | None = None
@@ -32,7 +32,7 @@ class Flags:
     """What the diagnosis of a new run needs."""
 
     env: str
-    """Environment id, such as CartPole-v1; actions are choices."""
+    """Environment id, such as CartPole-v1 or Pendulum-v1."""
     env_options: tuple[str, ...] = ()
     """Options of the environment as name=value."""
     num_envs: int = 8
@@ -42,7 +42,7 @@ class Flags:
     looks: int = 5
     """How many times to look inside, evenly spread."""
     episodes: int = 16
-    """Fresh episodes per look, of the greedy policy and of the behaving one each."""
+    """Fresh episodes per look, of the policy and of its behaviour with exploration each."""
     seed: int = 0
     """Where all randomness comes from."""
     out: str | None = None
@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
 
         raise diagnosing.not_covered(name)
     own = flags_of(method.load().Config, method.default, hidden=method.fixed)
-    flags = [*flags_of(Flags), *(f._replace(field=f"own__{f.field}") for f in own)]
+    flags = [*_flags(method), *(f._replace(field=f"own__{f.field}") for f in own)]
     about = f"Train {name} ({method.about}), and say what limits the run. The same command continues it."
     given = parse_flags(flags, rest, f"diagnose {name}", about)
     values = {f.removeprefix("own__"): v for f, v in given.items() if f.startswith("own__")}
@@ -80,15 +80,26 @@ def main(argv: list[str]) -> int:
     return _trained(name, method.load().Config(**values, **fixed), chosen, argv)
 
 
-MODULES = tuple(f"theodolite.control.{name}" for name in ("dqn", "iqn", "preq_dqn"))
+MODULES = tuple(f"theodolite.control.{name}" for name in ("dqn", "iqn", "preq_dqn", "td3", "sac", "preqn"))
 USAGE = """usage: theodolite diagnose METHOD --env ID [flags]
        theodolite diagnose FOLDER [flags]
 
-METHOD is dqn, c51, qr_dqn, rainbow, dqn_minatar, iqn or preq_dqn, FOLDER a run of `theodolite train` with one of them.
+METHOD is dqn, c51, qr_dqn, rainbow, dqn_minatar, iqn or preq_dqn where actions are choices, td3, ddpg, sac or preqn
+where they are continuous; FOLDER is a run of `theodolite train` with one of them.
 
 Trains, looks inside a few times, and says what limits the run: errors on replay, on held-out and on the policy's own
-data, overestimation, rank of the features, generalisation of a step, drift of targets, reach of the buffer. Of a
-finished run the state in which it stands is looked at."""
+data, overestimation, rank of the features, generalisation of a step, drift of targets, reach of the buffer. Of two
+critics the first is looked at. Of a finished run the state in which it stands is looked at."""
+LOOKS_START = 5_000
+"""Steps of learning, by the policy's own actions, before the first of the looks if no number of steps is given."""
+
+
+def _flags(method: methods.Method) -> list[Flag]:
+    """Those of Flags, with as few environments as the method is used to, and steps for five looks once it learns."""
+    c = method.default
+    steps = Flags.looks * (max(c.learning_starts, getattr(c, "random_steps", 0)) + LOOKS_START)
+    own = {"num_envs": min(Flags.num_envs, method.num_envs), "steps": max(Flags.steps, steps)}
+    return [f._replace(default=own.get(f.field, f.default)) for f in flags_of(Flags)]
 
 
 def _trained(name: str, config: Any, flags: Flags, argv: list[str]) -> int:

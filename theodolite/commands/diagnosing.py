@@ -1,4 +1,4 @@
-"""The work behind `theodolite diagnose`: train a Q-learner or take a trained one, look inside, measure, conclude."""
+"""The work behind `theodolite diagnose`: train a learner of Q or take a trained one, look inside, measure, conclude."""
 
 import json
 import math
@@ -7,6 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,11 +16,11 @@ from jaxtyping import Array, Float, PyTree
 from theodolite.commands import lenses, methods, policies, training
 from theodolite.commands.lenses import Lens
 from theodolite.commands.playing import EVALUATION, copies
-from theodolite.control import diagnosis
+from theodolite.control import actor_critic, diagnosis
 from theodolite.core import replay, runlog
 from theodolite.core.agent import Agent
 from theodolite.core.demos import Episode
-from theodolite.core.env import JaxEnvs, Space
+from theodolite.core.env import Box, JaxEnvs, Space
 from theodolite.core.errors import NotFinite, UserError
 from theodolite.core.evaluate import Policy, record
 from theodolite.core.files import write_text
@@ -29,8 +30,10 @@ from theodolite.core.train import env_seed
 from theodolite.envs import registry
 
 FILE = "diagnosis.json"
-COVERED = ("dqn", "c51", "qr_dqn", "rainbow", "dqn_minatar", "iqn", "preq_dqn")
-"""Methods that learn a Q function of choices from replay."""
+COVERED = (
+    "dqn", "c51", "qr_dqn", "rainbow", "dqn_minatar", "iqn", "preq_dqn", "td3", "ddpg", "sac", "preqn",
+)  # fmt: skip
+"""Methods that learn a Q function from replay."""
 ROWS, KERNEL_ROWS = 1_024, 128
 """Transitions per measurement, and of the kernel."""
 HUGE = 1e30
@@ -51,6 +54,15 @@ class Subject(NamedTuple):
     options: dict[str, Any]
     episodes: int
     seed: int
+
+    def ring(self, episodes: list[Episode]) -> replay.Replay:
+        """Episodes as the learner would have kept them."""
+        return ring_of(episodes, self.space.action if isinstance(self.space.action, Box) else None)
+
+    def policy(self, state: PyTree) -> Policy:
+        """The one whose values are learned: the best action, unless the lens has another."""
+        drawn = self.lens.sampled
+        return partial(drawn, state) if drawn else lambda obs, _: self.agent.mode(state, obs)
 
     def plays(self, policy: Policy, turn: int) -> list[Episode]:
         """Whole episodes in copies of their own, from starts that training does not meet."""
@@ -90,24 +102,36 @@ def train(
                 done = found[-1]["steps"] // per if found else 0
                 if any(done < mark <= chunk.update for mark in marks):
                     state = jax.tree.map(lambda leaf: jnp.array(leaf[0]), chunk.carry.agent)
-                    found.append(_while_training(x, state, held_out))
+                    found.append(_while_training(x, state, held_out, done * per))
                     write_text(folder / FILE, dumps(conclude(x, found, log.findings), indent=1) + "\n")
                     if show:
                         show(f"{found[-1]['steps']:>9,} steps   return {found[-1]['return']:.1f}")
     except NotFinite:  # the log has noted it
         stopped = True
     if log.update * per > config.learning_starts and not (found and found[-1]["steps"] == log.update * per):
-        found.append(_while_training(x, policies.Trained(folder).state(0), held_out))
+        done = found[-1]["steps"] if found else 0
+        found.append(_while_training(x, policies.Trained(folder).state(0), held_out, done))
     return conclude(x, found, log.findings, stopped=stopped)
 
 
-def _while_training(x: Subject, state: PyTree, held_out: list[replay.Sample]) -> Json:
-    """A look; as many rows of the present behaviour as at every look join those that were held out before."""
-    steps = int(state.steps)
-    episodes = x.plays(lambda obs, key: x.agent.act(state, obs, key)[0], steps)
-    key = jax.random.fold_in(jax.random.key(x.seed), steps)
-    held_out.append(replay.sample(ring_of(episodes), key, ROWS, steps=x.lens.n_step))
+def _while_training(x: Subject, state: PyTree, held_out: list[replay.Sample], since: int) -> Json:
+    """A look; the behaviour since the last one joins what was held out before, as many rows as at every look."""
+    held_out.append(behaved(x, state, since))
     return look(x, state, held_out)
+
+
+def behaved(x: Subject, state: PyTree, since: int) -> replay.Sample:
+    """ROWS of the behaviour since so many steps: as it is now, and the share of uniform actions that it began with."""
+    steps = int(x.lens.memory(state).steps)
+    key = jax.random.fold_in(jax.random.key(x.seed), steps)
+    first = eqx.tree_at(lambda s: x.lens.memory(s).steps, state, jnp.int32(0))
+    uniform = round(ROWS * min(max(x.lens.random_steps - since, 0) / (steps - since), 1))
+    drawn = []
+    for count, of in ((ROWS - uniform, state), (uniform, first)):
+        if count:
+            episodes = x.plays(lambda obs, key, of=of: x.agent.act(of, obs, key)[0], steps)
+            drawn.append(replay.sample(x.ring(episodes), key, count, steps=x.lens.n_step))
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *drawn)
 
 
 def records(steps: int, per_update: int, looks: int) -> int:
@@ -139,7 +163,7 @@ def finished(folder: Path, index: int, episodes: int, seed: int) -> Json:
     config = runlog.config_from_json(methods.find(m["method"]).load().Config, m["config"])
     subject = subject_of(m, trained.agent, config, trained.space, episodes, seed)
     state = trained.state(index)
-    steps = int(state.steps)
+    steps = int(subject.lens.memory(state).steps)
     if steps <= config.learning_starts:
         raise UserError(
             f"{folder} stands at {steps:,} steps: expected more than learning_starts = {config.learning_starts}, "
@@ -158,26 +182,35 @@ def subject_of(identity: Json, agent: Any, config: Any, space: Space, episodes: 
 def not_covered(method: str) -> UserError:
     """The error for a method that is not diagnosed."""
     return UserError(
-        f"{method} is not diagnosed: expected one of {', '.join(COVERED)}, which learn a Q function of choices. The "
-        "maximum over its actions is compared with what it learns from, and other methods have none."
+        f"{method} is not diagnosed: expected one of {', '.join(COVERED)}, which learn a Q function from replay. Its "
+        "values are compared with what they are learned from, and other methods have none."
     )
 
 
 def look(x: Subject, state: PyTree, held_out: list[replay.Sample]) -> Json:
-    """Steps so far, the greedy policy's return, and the measures; None for a measure that there is not."""
-    played = x.plays(lambda obs, _: x.agent.mode(state, obs), 0)
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(x.seed), int(state.steps)), 4)
-    drawn = replay.sample(state.replay, keys[0], ROWS, steps=x.lens.n_step)
-    own = replay.sample(ring_of(played), keys[1], ROWS, steps=x.lens.n_step)
+    """Steps so far, the policy's return, and the measures; None for a measure that there is not."""
+    lens, steps = x.lens, int(x.lens.memory(state).steps)
+    played = x.plays(x.policy(state), 0)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(x.seed), steps), 4)
+    drawn = replay.sample(lens.memory(state).replay, keys[0], ROWS, steps=lens.n_step)
+    own = replay.sample(x.ring(played), keys[1], ROWS, steps=lens.n_step)
     held = _mixed(held_out, keys[2]) if held_out else None
-    returns, cut = followed(played, x.lens.discount, partial(x.lens.q, x.lens.net(state)))
-    fresh = jax.jit(lambda key: x.lens.net(x.agent.init(key, x.space)))(jax.random.key(x.seed))
-    values = _measured(x.lens)(state, fresh, drawn, own, held, returns[own.index], cut[own.index], keys[3])
-    found: Json = {"steps": int(state.steps), "return": float(np.mean([e.reward.sum() for e in played]))}
+    returns, cut = followed(
+        played, lens.discount, lambda obs: lens.goes_on(state, obs, _noise(keys[3])),
+        partial(lens.bonus, state) if lens.bonus else None,
+    )  # fmt: skip
+    fresh = jax.jit(lambda key: lens.net(x.agent.init(key, x.space)))(jax.random.key(x.seed))
+    values = _measured(lens)(state, fresh, drawn, own, held, returns[own.index], cut[own.index], keys[3])
+    found: Json = {"steps": steps, "return": float(np.mean([e.reward.sum() for e in played]))}
     for name, value in values.items():
         capped = min(float(value), HUGE)
         found[name] = None if math.isnan(capped) else capped
     return found
+
+
+def _noise(key: Array) -> Array:
+    """The key of noise in targets and policies; those of the steps ahead are folded in below it."""
+    return jax.random.fold_in(key, lenses.AHEAD + 1)
 
 
 def _mixed(samples: list[replay.Sample], key: Array) -> replay.Sample:
@@ -196,30 +229,28 @@ def measured(
     lens: Lens, state: PyTree, fresh: PyTree, drawn: replay.Sample, own: replay.Sample, held: replay.Sample | None,
     returns: Float[Array, " B"], cut: Float[Array, " B"], key: Array,
 ) -> dict[str, Float[Array, ""]]:  # fmt: skip
-    """MEASURES of samples from the buffer, of the greedy policy, and of rows that were held out."""
-    net = lens.net(state)
-    few = drawn.obs[:KERNEL_ROWS], drawn.action[:KERNEL_ROWS]
-    kernel = diagnosis.kernel(lambda n: diagnosis.taken(lens.q(n, few[0]), few[1]), net)
+    """MEASURES of samples from the buffer, of the policy, and of rows that were held out."""
+    net, seen_as = lens.net(state), partial(lenses.rows, lens, state, key=_noise(key))
     seen = diagnosis.Look(
-        buffer=lenses.rows(lens, state, drawn),
-        held_out=None if held is None else lenses.rows(lens, state, held),
-        played=lenses.rows(lens, state, own),
+        buffer=seen_as(drawn),
+        held_out=None if held is None else seen_as(held),
+        played=seen_as(own),
         returns=returns,
         cut=cut,
-        features=lens.features(net, drawn.obs),
-        fresh=lens.features(fresh, drawn.obs),
-        kernel=kernel,
+        features=lens.features(net, drawn.obs, drawn.action),
+        fresh=lens.features(fresh, drawn.obs, drawn.action),
+        kernel=lens.kernel(net, drawn.obs[:KERNEL_ROWS], drawn.action[:KERNEL_ROWS]),
         moved=lens.moved(state, drawn, key) if lens.moved else None,
-        largest=state.largest_reward / max(1 - lens.discount, 1e-6),
+        largest=lens.most(state) / max(1 - lens.discount, 1e-6),
     )
     return diagnosis.measure(seen)
 
 
-def ring_of(episodes: list[Episode]) -> replay.Replay:
-    """Episodes one after another, as the learner would have kept them."""
+def ring_of(episodes: list[Episode], box: Box | None = None) -> replay.Replay:
+    """Episodes one after another, as the learner would have kept them: actions in units of a box, if they have one."""
     over = [np.arange(len(e.reward)) == len(e.reward) - 1 for e in episodes]
     columns = (
-        [e.obs[:-1] for e in episodes], [e.action.astype(np.int32) for e in episodes], [e.reward for e in episodes],
+        [e.obs[:-1] for e in episodes], [_kept(e.action, box) for e in episodes], [e.reward for e in episodes],
         [o & e.terminated for o, e in zip(over, episodes, strict=True)],
         [o & (not e.terminated) for o, e in zip(over, episodes, strict=True)], [e.obs[1:] for e in episodes],
     )  # fmt: skip
@@ -227,17 +258,29 @@ def ring_of(episodes: list[Episode]) -> replay.Replay:
     return replay.Replay(rows, jnp.int32(rows.reward.shape[0]), None)
 
 
+def _kept(action: np.ndarray, box: Box | None) -> np.ndarray:
+    if box is None:
+        return action.astype(np.int32)
+    return np.asarray(actor_critic.to_unit(box, jnp.asarray(action, jnp.float32)))
+
+
 def followed(
-    played: list[Episode], discount: float, q: Callable[[Array], Float[Array, "B A"]]
-) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
-    """The return from every step of the episodes, where they were cut with the best value in place of the rest, and
-    the weight of that; 0 where an episode ended by itself."""
+    played: list[Episode], discount: float, goes_on: Callable[[Array], Float[Array, " B"]],
+    bonus: Callable[[Array], Float[Array, " B"]] | None = None,
+) -> tuple[Float[Array, " N"], Float[Array, " N"]]:  # fmt: skip
+    """The return from every step of the episodes, where they were cut with what goes on in place of the rest, and the
+    weight of that; 0 where an episode ended by itself. A bonus is paid in every state that a step leads to and the
+    next one leaves."""
     lengths = [len(e.reward) for e in played]
     reward = np.zeros((len(played), max(lengths)), np.float32)
+    between = np.asarray(bonus(jnp.asarray(np.concatenate([e.obs[1:-1] for e in played])))) if bonus else None
     for row, e in zip(reward, played, strict=True):
         row[len(row) - len(e.reward) :] = e.reward  # zeros before an episode change nothing in it
+        if between is not None:
+            own, between = np.split(between, [len(e.reward) - 1])
+            row[len(row) - len(e.reward) : -1] += discount * own
     cut = jnp.array([not e.terminated for e in played])
-    best = jnp.max(q(jnp.asarray(np.stack([e.obs[-1] for e in played]))), -1)
+    best = goes_on(jnp.asarray(np.stack([e.obs[-1] for e in played])))
     total, weight = jax.vmap(lambda r, after: diagnosis.returns_to_go(r, discount, after))(
         jnp.asarray(reward), jnp.where(cut, best, 0)
     )
@@ -252,15 +295,14 @@ def conclude(x: Subject, looks: list[Json], findings: list[str], *, stopped: boo
     """All looks, and what is beyond its bar at the last; findings of the run itself come first."""
     last: dict[str, Any] = looks[-1] if looks else dict.fromkeys(diagnosis.MEASURES)
     turnable = lenses.turnable(x.method, x.config, len(x.space.obs.shape) > 1)
+    rules = {name: lenses.rule(name, x.lens) for name in diagnosis.RULES}
     limits: Json = {}
     if findings:
-        rule = diagnosis.RULES["excess"]
-        says = diagnosis.said(rule, turnable, " ".join(findings))
-        limits["diverged"] = {"value": last["excess"], "bar": rule.bar, "says": says}
-    for one in diagnosis.limits({name: last[name] for name in diagnosis.MEASURES}, turnable):
-        measure = "excess" if one.name == "diverged" else one.name
-        limits.setdefault(
-            one.name,
-            {"value": last[measure], "bar": diagnosis.RULES[measure].bar, "times": one.times, "says": one.says},
-        )
-    return {"method": x.method, "env": x.env, "seed": x.seed, "stopped": stopped, "looks": looks, "limits": limits}
+        says = diagnosis.said(rules["excess"], turnable, " ".join(findings))
+        limits["diverged"] = {"value": last["excess"], "bar": rules["excess"].bar, "says": says}
+    for name, times, _ in diagnosis.limits({name: last[name] for name in diagnosis.MEASURES}, turnable):
+        measure = "excess" if name == "diverged" else name
+        says = diagnosis.said(rules[measure], turnable)
+        limits.setdefault(name, {"value": last[measure], "bar": rules[measure].bar, "times": times, "says": says})
+    about = {"method": x.method, "env": x.env, "seed": x.seed, "policy": "stochastic" if x.lens.sampled else "mode"}
+    return {**about, "stopped": stopped, "looks": looks, "limits": limits}

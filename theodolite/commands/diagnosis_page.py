@@ -22,6 +22,8 @@ TITLES = {
     "row_ratio": "row ratio of the kernel", "drift": "move of the targets at a time",
     "reach": "reach beyond the buffer",
 }  # fmt: skip
+SOFT = {"return": "return of the policy as it acts", "overestimate": "Q less the soft return that followed"}
+"""Where chance is part of what the policy is paid for."""
 
 
 def write(folder: Path, found: Json) -> None:
@@ -48,19 +50,20 @@ def page(found: Json) -> "Figure":
         whole.suptitle("\n".join([head, text]) if text else head, x=0.01, ha="left", fontsize=9)
         if looks:
             grid = whole.subplots(3, 3)
-            for axes, name in zip(grid.flat, TITLES, strict=True):
-                _panel(axes, name, looks, name in limits)
+            titles = TITLES | (SOFT if found["policy"] == "stochastic" else {})
+            for axes, (name, title) in zip(grid.flat, titles.items(), strict=True):
+                _panel(axes, name, title, looks, name in limits)
             for axes in grid[-1]:
                 axes.set_xlabel("environment steps")
     return whole
 
 
-def _panel(axes: "Axes", name: str, looks: list[Json], beyond: bool) -> None:
+def _panel(axes: "Axes", name: str, title: str, looks: list[Json], beyond: bool) -> None:
     colour = figures.COLOURS[1] if beyond else figures.COLOURS[0]
     drawn = _line(axes, looks, name, "o-", colour)
     if name == "fit":
         _line(axes, looks, "validation", ".:", colour)
-    axes.set_title(TITLES[name], color=colour if beyond else figures.INK)
+    axes.set_title(title, color=colour if beyond else figures.INK)
     rule = diagnosis.RULES.get(name)
     if not drawn:
         axes.text(0.5, 0.5, "not measured here", transform=axes.transAxes, ha="center", color=figures.FAINT)

@@ -1,7 +1,7 @@
-"""What limits a run of Q-learning, measured where no oracle is: pure functions of what a learner says of its data.
+"""What limits a run that learns Q, measured where no oracle is: pure functions of what a learner says of its data.
 
     error           δ = y - Q(s,a), y the learner's own target: on the rows it trains on, on rows of the same behaviour
-                    that it never got, and on rows of its greedy policy
+                    that it never got, and on rows of the policy whose values it learns
     overestimate    Σ (Q - G) / Σ (1 - γᵏ): Q(s,a) less the discounted return that followed, where a time limit cut the
                     return by what Q says of the rest; that repeats the bias, γᵏ of it, and so is divided out
     row ratio       (1/N) Σ_{j≠i} |K_ij| / K_ii, K_ij = ∇Q(i)·∇Q(j): how far a step on one pair moves the others
@@ -156,7 +156,7 @@ class Look(NamedTuple):
     held_out: Rows | None
     """Of the behaviour so far, never in the buffer."""
     played: Rows
-    """Of the greedy policy."""
+    """Of the policy whose values are learned."""
     returns: Float[Array, " P"]
     """What followed the played rows, with Q's word for what a time limit cut off."""
     cut: Float[Array, " P"]
