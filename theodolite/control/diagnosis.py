@@ -59,7 +59,7 @@ RULES = {
     "fit": Rule(0.8, True, "It does not fit its own targets, or chance makes them so.", {
         "hidden": "wider --hidden", "train_every": "a smaller --train-every", "n_step": "a smaller --n-step"}),
     "gap": Rule(1.5, True, "It over-fits the buffer: like transitions that it never trained on fit less.", {
-        "train_every": "a larger --train-every", "replay": "a larger --replay", "num_envs": "more --num-envs"}),
+        "train_every": "a larger --train-every", "replay": "a larger --replay"}),
     "shift": Rule(2.0, True, "Distribution shift: values hold less well where the greedy policy goes.", {
         "epsilon_end": "a smaller --epsilon-end", "epsilon_steps": "a smaller --epsilon-steps",
         "prioritised": "--prioritised"}),
