@@ -55,10 +55,8 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 DQN = dqn.Config(**SMALL, n_step=2, double=False)
 RAINBOW = replace(dqn.RAINBOW, **SMALL, support=(0.0, 10.0), atoms=6)
-DQN_WITH_ALL = replace(
-    DQN, double=True, dueling=True, prioritised=True, head="categorical", support=(0.0, 10.0), atoms=6, horizons=2,
-    act_by="mixture", trunks=2,
-)  # fmt: skip
+DQN_WITH_ALL = replace(RAINBOW, horizons=2, act_by="mixture", trunks=2)
+"""Rainbow's settings, which are all of one horizon, and what they leave out."""
 IQN = iqn.Config(**SMALL, n_step=2, double=False, levels=3, target_levels=4, policy_levels=5, cosines=6)
 PREQN = preqn.Config(
     rollout=ROLLOUT, train_every=32, learning_starts=64, random_steps=80, replay=256, batch_size=8, hidden=(8,),
@@ -75,7 +73,6 @@ SAC = sac.Config(
     rollout=ROLLOUT, train_every=16, learning_starts=64, random_steps=64, replay=256, batch_size=8, hidden=(8,)
 )
 DDPG = replace(TD3, twin=False, policy_every=1, smoothing=0.0)
-HORIZONS: dict[str, Any] = {"horizons": 2, "act_by": "mixture"}
 A2OC = a2oc.Config(rollout=ROLLOUT, num_options=3, psi=0.1, hidden=(8,))
 GAIL = gail.Config(hidden=(8,))
 
@@ -107,20 +104,14 @@ METHODS = {
     "dqn": Method(dqn.agent, DQN, {*dqn.METRICS}),
     "dqn with every option": Method(dqn.agent, DQN_WITH_ALL, {*dqn.METRICS}),
     "qr_dqn": Method(dqn.agent, replace(DQN, head="quantile", atoms=4), {*dqn.METRICS}),
-    "rainbow": Method(dqn.agent, RAINBOW, {*dqn.METRICS}),
-    "dqn_minatar": Method(dqn.agent, replace(dqn.MINATAR, **SMALL), {*dqn.METRICS}),
     "iqn": Method(iqn.agent, IQN, {*iqn.METRICS}),
-    "iqn, two horizons": Method(iqn.agent, replace(IQN, **HORIZONS), {*iqn.METRICS}),
     "a2oc": Method(lambda c: normalise_obs(a2oc.agent(c)), A2OC, {*a2oc.METRICS}),
     "preqn": Method(preqn.agent, PREQN, {*preqn.METRICS}, CONTINUOUS),
     "preq_dqn": Method(preq_dqn.agent, PREQ_DQN, {*preq_dqn.METRICS}),
     "trpo, continuous": Method(trpo.agent, TRPO, {*trpo.METRICS}, CONTINUOUS),
     "td3": Method(td3.agent, TD3, {*td3.METRICS}, CONTINUOUS),
-    "ddpg, two horizons": Method(td3.agent, replace(DDPG, **HORIZONS), {*td3.METRICS}, CONTINUOUS),
+    "ddpg, two horizons": Method(td3.agent, replace(DDPG, horizons=2, act_by="mixture"), {*td3.METRICS}, CONTINUOUS),
     "sac": Method(sac.agent, SAC, {*sac.METRICS}, CONTINUOUS, mode_is_likeliest=False),
-    "sac, two horizons": Method(
-        sac.agent, replace(SAC, **HORIZONS), {*sac.METRICS}, CONTINUOUS, mode_is_likeliest=False
-    ),
     "gail of ppo": Method(gail_with(ppo.agent), (GAIL, PPO, EXPERT), {*OF_GAIL}),
     "gail of trpo": Method(
         gail_with(trpo.agent),
@@ -149,8 +140,9 @@ METHODS = {
     ),
     "fem": Method(apprentice, (apprenticeship.FEM, PPO, EXPERT), {*OF_APPRENTICE}),
     "gtal": Method(apprentice, (apprenticeship.GTAL, PPO, EXPERT), {*OF_APPRENTICE}),
-    "normalise_obs": Method(lambda c: normalise_obs(ppo.agent(c)), PPO, {*ppo.METRICS}),
-    "normalise_reward": Method(lambda c: normalise_reward(ppo.agent(c)), PPO, {*ppo.METRICS}, CONTINUOUS),
+    "normalise_obs and normalise_reward": Method(
+        lambda c: normalise_reward(normalise_obs(ppo.agent(c))), PPO, {*ppo.METRICS}, CONTINUOUS
+    ),
 }
 DRIVERS = {*EPISODE_METRICS}
 
