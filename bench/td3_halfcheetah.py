@@ -1,10 +1,11 @@
 """TD3 on HalfCheetah-v5 against SBX's at equal settings: one gradient step of 256 per environment step, one seed.
 
 Networks of 256-256 units, twin critics, the policy every second step, a million transitions in replay. SBX learns after
-every step, as it does by default ("sbx"), or 32 times after every 32 steps, as ours does ("sbx, 32 steps"). Ours steps
-EnvPool's HalfCheetah, SBX Gymnasium's. SBX moves its slow copies in every step and climbs on the lower of both critics
-where ours follows the paper; the difference is small beside the products of matrices that both do. These are so small
-that two threads gain little, and lose much where another process wants a core: `--one-thread` does without.
+every step, as it does by default ("sbx"), or 32 times after every 32 steps, as ours does ("sbx, 32 steps"). Both step
+Gymnasium's HalfCheetah, of which one copy is faster than EnvPool's. SBX moves its slow copies in every step and climbs
+on the lower of both critics where ours follows the paper; the difference is small beside the products of matrices that
+both do. These are so small that two threads gain little, and lose much where another process wants a core:
+`--one-thread` does without.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Worker: Theodolite's TD3 on HalfCheetah-v5 through the public `train`."""
+"""Worker: Theodolite's TD3 on Gymnasium's HalfCheetah-v5 through the public `train`."""
 
 import jax
 from worker import serve
@@ -10,7 +10,7 @@ from theodolite.envs.registry import make
 UPDATES, START = 32, 256
 SETTINGS = td3.Config(learning_starts=START, random_steps=START)
 
-envs = make("HalfCheetah-v5", num_envs=1)
+envs = make("gymnasium/HalfCheetah-v5", num_envs=1)
 run = train(td3.agent, SETTINGS, envs, updates=10**9, every=UPDATES)
 
 
