@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from theodolite.commands import diagnose, diagnosing, lenses
-from theodolite.control import diagnosis, dqn
+from theodolite.control import diagnosis, dqn, heads, iqn
 from theodolite.core import replay
 from theodolite.core.demos import Episode
 from theodolite.core.env import Box, Discrete, Space
@@ -79,6 +79,60 @@ def test_the_drift_is_that_of_the_next_move_of_the_target_network():
     best = new.argmax(-1)[:, None]
     expected = 0.99 * ~np.asarray(b.terminated) * np.take_along_axis(new - old, best, -1)[:, 0]
     np.testing.assert_allclose(lens.moved(s, b, jax.random.key(2)), expected, rtol=1e-3, atol=1e-4)
+
+
+def sampled(reward=1.0, num=32):
+    obs = np.random.default_rng(0).normal(size=(num + 1, 4)).astype(np.float32)
+    row = Episode(obs, np.arange(num) % 2, np.full(num, reward, np.float32), False, True)
+    return replay.sample(diagnosing.ring_of([row]), jax.random.key(1), num, repeats=False)
+
+
+def test_targets_beyond_the_atoms_are_those_of_the_loss():
+    """What a step of C51 pulls Q towards: the mean of the distribution that lies on the atoms."""
+    c = dqn.Config(head="categorical", support=(0.0, 10.0), atoms=11, hidden=(5,), n_step=1, discount=0.99)
+    s = dqn.agent(c).init(jax.random.key(0), Space(Box((4,)), Discrete(2), 1))
+    lens, head = lenses.lens_of("c51", c), dqn.head_of(c)
+    for reward in (1.0, 7.0, 100.0):
+        b = sampled(reward)
+        found = dqn.targets(c, head, s.learner, b)
+        moved = found.reward[:, 0, None] + found.discount[:, 0, None] * heads.support(11, 0.0, 10.0)[None]
+        masses = jax.nn.softmax(found.following[:, 0])
+        onto = jax.vmap(lambda z, p: heads.project(z, p, 0.0, 10.0, 11))(moved, masses)
+        np.testing.assert_allclose(lens.targets(s, b, jax.random.key(0)), onto @ jnp.arange(11.0), rtol=1e-4)
+
+
+def test_the_rest_of_a_return_is_worth_what_the_chosen_action_is():
+    """IQN that acts by its worst tenth: the plain mean of the action that this chooses, not the largest mean."""
+    c = iqn.Config(hidden=(16,), worst=0.1, policy_levels=16)
+    agent = iqn.agent(c)
+    s = agent.init(jax.random.key(0), Space(Box((4,)), Discrete(4), 1))
+    obs = 3 * jax.random.normal(jax.random.key(1), (400, 4))
+    lens = lenses.lens_of("iqn", c)
+    means = np.stack([lens.q(s.learner.net, obs, jnp.full(400, a)) for a in range(4)], -1)
+    chosen = np.asarray(agent.mode(s, obs))
+    assert (chosen != means.argmax(-1)).any()
+    expected = np.take_along_axis(means, chosen[:, None], -1)[:, 0]
+    np.testing.assert_allclose(lens.goes_on(s, obs, jax.random.key(2)), expected, rtol=1e-5)
+
+
+def test_what_was_held_out_is_no_older_than_the_buffer():
+    first = sampled(num=diagnosing.ROWS)
+    own = [replace(first, weight=jnp.full(diagnosing.ROWS, float(i))) for i in range(3)]
+    parts = [diagnosing.Stretch(1_000 * i, 1_000 * (i + 1), rows) for i, rows in enumerate(own)]
+    for oldest, shares in ((0, (1, 1, 1)), (1_500, (0, 0.5, 1)), (2_999, (0, 0, 1))):
+        mixed = diagnosing._mixed(parts, oldest, jax.random.key(0))
+        counts = np.bincount(np.asarray(mixed.weight, int), minlength=3)
+        assert counts.sum() == diagnosing.ROWS
+        np.testing.assert_allclose(counts / diagnosing.ROWS, np.array(shares) / sum(shares), atol=1e-3)
+
+
+def test_overestimation_that_falls_asks_for_patience():
+    lens = lenses.lens_of("dqn", dqn.Config())
+    x = diagnosing.Subject("dqn", dqn.Config(), lens, None, Space(Box((4,)), Discrete(2), 1), "CartPole-v1", {}, 4, 0)
+    sound = dict.fromkeys(diagnosis.MEASURES)
+    for before, now, patient in ((9.0, 4.0, True), (2.0, 4.0, False), (None, 4.0, False)):
+        found = diagnosing.conclude(x, [sound | {"overestimate": before}, sound | {"overestimate": now}], [])
+        assert ("train on" in found["limits"]["overestimate"]["says"]) == patient
 
 
 def test_returns_of_episodes_end_or_go_on_with_the_best_value():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from theodolite.control import diagnosis as dg
+from theodolite.control import ntk
 
 WEIGHT = jax.random.normal(jax.random.key(9), (4, 3))
 
@@ -35,8 +36,8 @@ def test_the_kernel_of_a_linear_function_is_its_features_product(key):
     same = np.asarray(action)[:, None] == np.asarray(action)[None]
     np.testing.assert_allclose(k, np.where(same, obs @ obs.T, 0), rtol=1e-4, atol=1e-5)
     expected = [sum(abs(float(k[i, j])) for j in range(6) if j != i) / 6 / float(k[i, i]) for i in range(6)]
-    np.testing.assert_allclose(dg.row_ratios(k), expected, rtol=1e-4)
-    np.testing.assert_allclose(dg.row_ratios(jnp.eye(4)), 0, atol=1e-7)  # a table generalises to nothing
+    np.testing.assert_allclose(ntk.row_ratios(k), expected, rtol=1e-4)
+    np.testing.assert_allclose(ntk.row_ratios(jnp.eye(4)), 0, atol=1e-7)  # a table generalises to nothing
 
 
 def test_a_step_moves_q_as_the_kernel_says(key):
@@ -56,6 +57,16 @@ def test_reach_is_one_for_one_distribution_and_large_for_another(key):
     assert 0.5 < float(dg.reach(buffer, same)) < 1.7
     assert float(dg.reach(buffer, far + 20)) > 10
     assert float(dg.reach(1e3 * buffer, 1e3 * same)) == pytest.approx(float(dg.reach(buffer, same)), rel=0.05)
+
+
+def test_reach_heeds_neither_offsets_nor_what_never_changes(key):
+    buffer, policy = (jax.random.normal(k, (200, 3)) for k in jax.random.split(key))
+    for away in (0.0, 10.0):
+        plain = pytest.approx(float(dg.reach(buffer, policy + away)), rel=1e-2)
+        assert float(dg.reach(buffer + 1e3, policy + away + 1e3)) == plain
+        with_constant = (jnp.pad(x, ((0, 0), (0, 1)), constant_values=0.1) for x in (buffer, policy + away))
+        assert float(dg.reach(*with_constant)) == plain
+    assert float(dg.reach(buffer, policy + 10)) > 10
 
 
 TURNABLE = {"double", "target_every", "hidden"}

@@ -189,6 +189,11 @@ def test_distinct_rows_are_distinct_and_as_likely_as_each_other(held):
     np.testing.assert_allclose(counts, size / held, atol=5 * (size / held / times) ** 0.5)
 
 
+def test_fewer_rows_than_asked_for_are_drawn_evenly():
+    drawn = replay.distinct(jax.random.key(0), 10, jnp.int32(4))
+    assert sorted(np.bincount(drawn)) == [2, 2, 3, 3]
+
+
 def test_a_sample_without_repeats_has_none(past):
     b = replay.sample(filled(past), jax.random.key(1), 42, repeats=False)
     assert sorted(np.asarray(b.index).tolist()) == list(range(42))

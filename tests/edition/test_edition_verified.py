@@ -83,7 +83,7 @@ def checkout(tmp_path):
     git("init", "-q")
     git("add", "-A")
     git("commit", "-qm", "first")
-    return SimpleNamespace(root=tmp_path, commit=git("rev-parse", "HEAD"), house=tmp_path / "theodolite")
+    return SimpleNamespace(root=tmp_path, commit=git("rev-parse", "HEAD"), git=git, house=tmp_path / "theodolite")
 
 
 def state(checkout, commit=None):
@@ -99,7 +99,16 @@ def test_results_are_stale_when_their_code_changed_and_only_then(checkout):
     method = checkout.house / "intent/toy.py"
     method.write_text('"""A method, better described."""\n\nRATE = 0.1  # the paper\'s\n')
     (checkout.house / "core/stats.py").write_text("N = 2\n")
+    claim = checkout.house / "claims/an17/toy.py"
+    source = claim.read_text()
     assert state(checkout).state == "fresh", "comments and the core do not count"
+    claim.write_text(source + "ITEM = dict(bar=1, notes=('a',))\n")
+    assert state(checkout).state == "stale"
+    checkout.git("commit", "-qam", "an item")
+    item = checkout.git("rev-parse", "HEAD")
+    claim.write_text(source + "ITEM = dict(bar=1, notes=('another',))\n")
+    assert state(checkout, item).state == "fresh", "nor do notes"
+    claim.write_text(source)
     method.write_text("RATE = 0.2\n")
     found = state(checkout)
     assert found.state == "stale" and found.changed == ("theodolite/intent/toy.py",)

@@ -42,6 +42,14 @@ RECORDS = 20
 """Records of training between two looks: where it diverges between them, the newest state is looked at."""
 
 
+class Stretch(NamedTuple):
+    """ROWS of the behaviour between two numbers of steps."""
+
+    since: int
+    until: int
+    rows: replay.Sample
+
+
 class Subject(NamedTuple):
     """Who is looked at, where it plays, and how many episodes of it are watched at a time."""
 
@@ -93,7 +101,7 @@ def train(
     x = subject_of(setup.identity, setup.recipe.make(setup.traced), config, setup.recipe.space, episodes, plan.seed)
     log = runlog.RunLog(folder, setup.identity, setup.about)
     found: list[Json] = []
-    held_out: list[replay.Sample] = []
+    held_out: list[Stretch] = []
     stopped = False
     try:
         with log:
@@ -101,7 +109,8 @@ def train(
             for chunk in training.logged(setup, log):
                 done = found[-1]["steps"] // per if found else 0
                 if any(done < mark <= chunk.update for mark in marks):
-                    state = jax.tree.map(lambda leaf: jnp.array(leaf[0]), chunk.carry.agent)
+                    held = chunk.held.agent  # as it is: this is over before training goes on
+                    state = held if chunk.alone else jax.tree.map(lambda leaf: leaf[0], held)
                     found.append(_while_training(x, state, held_out, done * per))
                     write_text(folder / FILE, dumps(conclude(x, found, log.findings), indent=1) + "\n")
                     if show:
@@ -114,9 +123,10 @@ def train(
     return conclude(x, found, log.findings, stopped=stopped)
 
 
-def _while_training(x: Subject, state: PyTree, held_out: list[replay.Sample], since: int) -> Json:
+def _while_training(x: Subject, state: PyTree, held_out: list[Stretch], since: int) -> Json:
     """A look; the behaviour since the last one joins what was held out before, as many rows as at every look."""
-    held_out.append(behaved(x, state, since))
+    steps = int(x.lens.memory(state).steps)
+    held_out.append(Stretch(since, steps, behaved(x, state, since)))
     return look(x, state, held_out)
 
 
@@ -187,14 +197,16 @@ def not_covered(method: str) -> UserError:
     )
 
 
-def look(x: Subject, state: PyTree, held_out: list[replay.Sample]) -> Json:
+def look(x: Subject, state: PyTree, held_out: list[Stretch]) -> Json:
     """Steps so far, the policy's return, and the measures; None for a measure that there is not."""
-    lens, steps = x.lens, int(x.lens.memory(state).steps)
+    lens, memory = x.lens, x.lens.memory(state)
+    steps, ring = int(memory.steps), replay.Replay(memory.replay.rows, memory.replay.written, None)
+    kept = int(replay.held(ring))
     played = x.plays(x.policy(state), 0)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(x.seed), steps), 4)
-    drawn = replay.sample(lens.memory(state).replay, keys[0], ROWS, steps=lens.n_step)
+    drawn = replay.sample(ring, keys[0], min(ROWS, kept), steps=lens.n_step, repeats=False)
     own = replay.sample(x.ring(played), keys[1], ROWS, steps=lens.n_step)
-    held = _mixed(held_out, keys[2]) if held_out else None
+    held = _mixed(held_out, steps - kept, keys[2]) if held_out else None
     returns, cut = followed(
         played, lens.discount, lambda obs: lens.goes_on(state, obs, _noise(keys[3])),
         partial(lens.bonus, state) if lens.bonus else None,
@@ -213,10 +225,16 @@ def _noise(key: Array) -> Array:
     return jax.random.fold_in(key, lenses.AHEAD + 1)
 
 
-def _mixed(samples: list[replay.Sample], key: Array) -> replay.Sample:
-    """ROWS of several samples, any as likely as another."""
-    kept = jax.random.permutation(key, ROWS * len(samples))[:ROWS]
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts)[kept], *samples)
+def _mixed(held_out: list[Stretch], oldest: int, key: Array) -> replay.Sample:
+    """ROWS of the stretches that are not older than the buffer, of each by its share of the steps."""
+    shares = np.array([max(part.until - max(part.since, oldest), 0) for part in held_out], float)
+    ends = np.rint(ROWS * np.cumsum(shares) / shares.sum()).astype(int)
+    counts = np.diff(ends, prepend=0)
+    parts = []
+    for own_key, part, count in zip(jax.random.split(key, len(counts)), held_out, counts, strict=True):
+        kept = jax.random.permutation(own_key, ROWS)[:count]
+        parts.append(jax.tree.map(lambda x, kept=kept: x[kept], part.rows))
+    return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
 
 
 @cache
@@ -302,7 +320,8 @@ def conclude(x: Subject, looks: list[Json], findings: list[str], *, stopped: boo
         limits["diverged"] = {"value": last["excess"], "bar": rules["excess"].bar, "says": says}
     for name, times, _ in diagnosis.limits({name: last[name] for name in diagnosis.MEASURES}, turnable):
         measure = "excess" if name == "diverged" else name
-        says = diagnosis.said(rules[measure], turnable)
+        falls = name == "overestimate" and len(looks) > 1 and (looks[-2][name] or 0) > last[name]
+        says = diagnosis.COMING_DOWN if falls else diagnosis.said(rules[measure], turnable)
         limits.setdefault(name, {"value": last[measure], "bar": rules[measure].bar, "times": times, "says": says})
     about = {"method": x.method, "env": x.env, "seed": x.seed, "policy": "stochastic" if x.lens.sampled else "mode"}
     return {**about, "stopped": stopped, "looks": looks, "limits": limits}

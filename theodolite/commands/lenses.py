@@ -150,7 +150,14 @@ def _ahead(
 def _of_choices(
     c: Any, *, net: Callable, values: Callable[[PyTree, Array], Float[Array, "B A"]], features: Callable,
     targets: Callable[[PyTree, Sample], Float[Array, " B"]], moved: Callable | None, discount: float,
+    preferred: Callable[[PyTree, Array], Float[Array, "B A"]] | None = None,
 ) -> Lens:  # fmt: skip
+    """`preferred` is what actions are chosen by, where these are not the values."""
+
+    def goes_on(s: PyTree, obs: Array, _: PRNGKey) -> Float[Array, " B"]:
+        best = jnp.argmax((preferred or values)(net(s), obs), -1)
+        return diagnosis.taken(values(net(s), obs), best)
+
     def q(of: PyTree, obs: Array, action: Array) -> Float[Array, " B"]:
         return diagnosis.taken(values(of, obs), action)
 
@@ -162,7 +169,7 @@ def _of_choices(
         kernel=lambda of, obs, action: diagnosis.kernel(lambda n: q(n, obs, action), of),
         targets=lambda s, b, _: targets(s, b),
         moved=moved,
-        goes_on=lambda s, obs, _: jnp.max(values(net(s), obs), -1),
+        goes_on=goes_on,
         most=lambda s: s.largest_reward,
         discount=discount,
         n_step=c.n_step,
@@ -177,7 +184,12 @@ def _dqn(c: dqn.Config) -> Lens:
 
     def targets(now: Learner, b: Sample) -> Array:
         found = dqn.targets(c, head, now, b)
-        return (found.reward + found.discount * head.mean(found.following))[:, -1]
+        if c.head != "categorical":
+            return (found.reward + found.discount * head.mean(found.following))[:, -1]
+        z = heads.support(c.atoms, *c.support)
+        moved = found.reward[..., None] + found.discount[..., None] * z[None, None]
+        onto = jnp.clip(moved, *c.support)  # as the loss does; between the ends the mean is kept
+        return jnp.sum(jax.nn.softmax(found.following) * onto, -1)[:, -1]
 
     def step(now: Learner, b: Sample, _: PRNGKey) -> Learner:
         return dqn.improve(c, head, now, b)[0]
@@ -207,6 +219,7 @@ def _iqn(c: iqn.Config) -> Lens:
         c,
         net=lambda s: s.learner.net,
         values=lambda net, obs: net(obs, heads.midpoints(c.policy_levels)).mean(-3)[..., -1, :],
+        preferred=lambda net, obs: iqn.means(c, net, obs)[..., -1, :],
         features=lambda net, obs: net.torso(obs),
         targets=lambda s, b: targets(s.learner, b),
         moved=lambda s, b, key: _copied(c, targets, step, s, b, key),

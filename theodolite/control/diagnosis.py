@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
+from theodolite.control import ntk
 from theodolite.core.arrays import Scalar
 from theodolite.core.findings import MOST
 
@@ -35,7 +36,8 @@ MEASURES = {
     "shift": "the same error where the greedy policy goes, over fit",
     "overestimate": "Q less the return that followed",
     "rank": "effective rank of the features, over that before training",
-    "row_ratio": "mean row ratio of the kernel; at most near one, where every pair moves every other as itself",
+    "row_ratio": "mean row ratio of the kernel; near one where every pair moves every other as itself, more where some "
+    "gradients are far larger than others",
     "drift": "root mean squared move of the targets at a move of the target network",
     "reach": "median distance of the policy's states to the nearest of the buffer, over that of the buffer's to each "
     "other; large: never seen",
@@ -63,7 +65,7 @@ RULES = {
     "shift": Rule(2.0, True, "Distribution shift: values hold less well where the greedy policy goes.", {
         "epsilon_end": "a smaller --epsilon-end", "epsilon_steps": "a smaller --epsilon-steps",
         "prioritised": "--prioritised"}),
-    "overestimate": Rule(0.5, True, "Values are higher than what the policy earns.", {
+    "overestimate": Rule(0.5, True, "Values are higher than what the policy earns: too high, or not learned yet.", {
         "double": "--double", "target_every": "a larger --target-every", "learning_rate": "a smaller --learning-rate"}),
     "rank": Rule(0.25, False, "The features have collapsed.", {
         "train_every": "a larger --train-every", "target_every": "a larger --target-every",
@@ -79,6 +81,11 @@ RULES = {
 """Bars lie beyond what a DQN that learns CartPole well shows from 10,000 to 50,000 steps (fit 0.53 to 0.62, rank 0.28
 to 0.36, row ratio 0.49 to 0.54, gap, shift, drift and reach at most 1.1, 0.75, 0.26 and 2.5, overestimate below 0), and
 those of rank, row ratio and overestimate within what one shows whose values explode (0.15, 0.62, 4.3)."""
+COMING_DOWN = (
+    "Values are still higher than what the policy earns, but less so than at the look before: train on before you turn "
+    "anything."
+)
+"""What is said of overestimation instead where it falls: values of a task that costs start too high."""
 
 
 class Rows(NamedTuple):
@@ -125,19 +132,15 @@ def kernel(values: Callable[[Any], Float[Array, " B"]], params: PyTree[Array]) -
     return jacobian @ jacobian.T
 
 
-def row_ratios(k: Float[Array, "B B"]) -> Float[Array, " B"]:
-    """(1/N) Σ_{j≠i} |K_ij| / K_ii of every row."""
-    own = jnp.diagonal(k)
-    return (jnp.sum(jnp.abs(k), -1) - jnp.abs(own)) / (k.shape[0] * jnp.maximum(own, 1e-30))
-
-
 def reach(buffer: Float[Array, "N O"], visited: Float[Array, "M O"]) -> Float[Array, ""]:
     """Median distance of visited states to the nearest of the buffer, over that of the buffer's to another of it.
 
-    Dimensions are scaled by the buffer's spread; equal states are at a distance of a thousandth.
+    Dimensions are scaled by the buffer's spread, but for those that it never changes; equal states are at a distance of
+    a thousandth. The buffer's rows are expected to be distinct.
     """
-    scale = jnp.maximum(jnp.std(buffer, 0), 1e-6)[None]
-    a, b = (x.reshape(x.shape[0], -1) for x in (visited / scale, buffer / scale))
+    middle, spread = jnp.mean(buffer, 0), jnp.std(buffer, 0)
+    scale = jnp.where(spread > 1e-4 * jnp.abs(middle), jnp.maximum(spread, 1e-6), 1)
+    a, b = ((x - middle[None]) / scale[None] for x in (visited, buffer))  # far from 0, squares would cancel
     own = _distances(b, b) + 1e9 * jnp.eye(b.shape[0], dtype=b.dtype)
     nearest = [jnp.median(jnp.min(d, -1)) for d in (_distances(a, b), own)]
     return (nearest[0] + 1e-3) / (nearest[1] + 1e-3)
@@ -152,9 +155,9 @@ class Look(NamedTuple):
     """A run at one moment."""
 
     buffer: Rows
-    """Drawn as the learner draws them."""
+    """Distinct rows, any as likely as another."""
     held_out: Rows | None
-    """Of the behaviour so far, never in the buffer."""
+    """Of the behaviour that the buffer holds, never in it."""
     played: Rows
     """Of the policy whose values are learned."""
     returns: Float[Array, " P"]
@@ -187,7 +190,7 @@ def measure(x: Look) -> dict[str, Float[Array, ""]]:
         "shift": shift / jnp.maximum(fit, 1e-9),
         "overestimate": jnp.where(own > 0.05, jnp.mean(x.played.q - x.returns) / own / spread, jnp.nan),
         "rank": effective_rank(x.features) / effective_rank(x.fresh),
-        "row_ratio": jnp.mean(row_ratios(x.kernel)),
+        "row_ratio": jnp.mean(ntk.row_ratios(x.kernel)),
         "drift": jnp.asarray(jnp.nan) if x.moved is None else _size(x.moved) / spread,
         "reach": reach(*flat),
     }

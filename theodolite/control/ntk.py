@@ -84,6 +84,12 @@ def step(
     return q + rate * k @ (rho * (backed_up - q))
 
 
+def row_ratios(k: Float[Array, "B B"]) -> Float[Array, " B"]:
+    """(1/N) Σ_{j≠i} |K_ij| / K_ii of every row: how far a step on one pair moves the others, next to itself."""
+    own = jnp.maximum(jnp.diagonal(k), 1e-30)
+    return (jnp.sum(jnp.abs(k), 1) - own) / (k.shape[0] * own)
+
+
 def modulus(k: Float[Array, "N N"], rho: Float[Array, " N"], rate: Scalar, discount: Scalar) -> Float[Array, ""]:
     """A Lipschitz constant of U3 in the sup norm; below 1 it contracts to Q*."""
     own = jnp.diagonal(k) * rho

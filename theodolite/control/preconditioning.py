@@ -111,8 +111,6 @@ def step(
     toward = ntk.pushed(net, x, z)
     found = search(net, toward, x.q, obs, action, error, rules)
     moved = jax.tree.map(lambda old, new: jnp.where(found.passed, old + found.rate * new, old), net, toward)
-    size = jnp.maximum(jnp.diagonal(k), FLOOR)
-    ratios = (jnp.sum(jnp.abs(k), 1) - size) / (k.shape[0] * size)
     return Taken(
         net=moved,
         rate=jnp.where(found.passed, found.rate, 0),
@@ -121,7 +119,7 @@ def step(
         attainable=cosine(k @ z, error),
         multipliers=z,
         change=jnp.where(found.passed, found.change, 0),
-        row_ratio=jnp.mean(ratios),
+        row_ratio=jnp.mean(ntk.row_ratios(k)),
     )
 
 

@@ -192,12 +192,13 @@ def gradient_steps(
 def distinct(key: PRNGKey, size: int, filled: Int[Array, ""]) -> Int[Array, " B"]:
     """`size` rows, no two alike if so many are filled: one of every even share of them, the first begins anywhere.
 
-    Every row is as likely as another, and a sort of all of them is spared.
+    Every row is as likely as another, and a sort of all of them is spared. Fewer rows are drawn in turn, each as often
+    as another or once more.
     """
     first_key, within_key = jax.random.split(key)
     share = jnp.arange(size, dtype=jnp.int32)
     whole, rest = filled // size, filled % size
-    start = share * whole + jnp.minimum(share, rest)
+    start = share * whole + jnp.where(whole == 0, share, jnp.minimum(share, rest))
     length = whole + (share < rest).astype(share.dtype)
     within = jax.random.randint(within_key, (size,), 0, jnp.maximum(length, 1))
     return (jax.random.randint(first_key, (), 0, filled) + start + within) % filled

@@ -2,7 +2,7 @@
 
 The code of a system is its claim files with what they import of the methods and environments; the core, which every
 result shares and whose numbers its own tests pin, is left out. Where the package is a git checkout, each of these
-files is compared with the commit that the verdict names, without regard to comments, docstrings and layout.
+files is compared with the commit that the verdict names, without regard to comments, docstrings, notes and layout.
 """
 
 import ast
@@ -92,7 +92,7 @@ def _before(root: Path, commit: str, path: str) -> str | None:
 
 @cache
 def _meaning(source: str) -> str:
-    """What of a file can change a result: its syntax tree without docstrings."""
+    """What of a file can change a result: its syntax tree without docstrings and an item's notes."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -102,6 +102,8 @@ def _meaning(source: str) -> str:
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+        if isinstance(node, ast.Call):
+            node.keywords = [k for k in node.keywords if k.arg != "notes"]
     return ast.dump(tree)
 
 

@@ -21,7 +21,7 @@ MEANINGS = {
     "separate": ("a network per quantile", 2), "separate, small": ("together as large as one", 2),
     "two trunks": ("4 quantiles per network", 2), "ensemble": ("8 networks, all the mean", 3),
     "ensemble, small": ("together as large as one", 3), "auxiliary": ("quantiles shape, the mean acts", 4),
-    "blocked": ("quantiles act, the median shapes", 4), "histogram": ("the mean as a class", 4),
+    "blocked": ("quantiles act, one of them shapes", 4), "histogram": ("the mean as a class", 4),
     "horizons": ("10 discounts, the longest acts", 5), "hyperbolic": ("10 discounts, all act", 5),
     "IQN": ("quantiles at drawn levels", 1),
 }  # fmt: skip

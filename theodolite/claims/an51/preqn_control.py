@@ -1,6 +1,7 @@
 """PreQN in control: every arm on the same task with the same widths, batches, exploration and number of steps."""
 
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -114,16 +115,16 @@ def study(arm: str, task: str, seeds: tuple[int, ...], steps: int) -> list[Row]:
     """One arm on one task: a row per seed, also for those that did not stay finite."""
     t = task_of(task)
     envs = registry.make(t.id, num_envs=t.num_envs)
-    try:
-        if not isinstance(envs, JaxEnvs):
-            raise NotFinite("a host's environments take one seed")
-        return learn(arm, task, envs, steps, seeds)
-    except NotFinite:  # one seed stops all of a program: each once more, by itself
+    if isinstance(envs, JaxEnvs):
+        with suppress(NotFinite):  # one seed stops all of a program: each once more, by itself
+            return learn(arm, task, envs, steps, seeds)
+        return [r for seed in seeds for r in alone(arm, task, envs, steps, seed)]
+    with closing(envs):
         return [r for seed in seeds for r in alone(arm, task, envs, steps, seed)]
 
 
 def alone(arm: str, task: str, envs: Any, steps: int, seed: int) -> list[Row]:
-    """One seed; one that leaves the numbers has diverged and is given the worst return."""
+    """One seed, with keys of its own; one that leaves the numbers has diverged and is given the worst return."""
     try:
         return learn(arm, task, envs, steps, (seed,))
     except NotFinite:

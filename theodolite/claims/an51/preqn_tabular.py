@@ -254,11 +254,9 @@ def foretold(world: str, seeds: tuple[int, ...], steps: int, architectures: tupl
 def _foretell(t: Table, net_of: Callable, steps: int, key: PRNGKey) -> tuple[Array, Array, Array]:
     net = net_of(key)
     k = ntk.kernel(net, t.obs, t.action)
-    own = jnp.diagonal(k)
     num, rate = k.shape[0], 1 / jnp.linalg.eigvalsh(k)[-1]
     beta = ntk.modulus(k, jnp.full(num, 1 / num), rate * num, t.world.mdp.discount)
-    ratio = jnp.mean((jnp.sum(jnp.abs(k), 1) - own) / (num * own))
-    return beta, ratio, iterate(t, net, plain(t, 1.0, net), steps)[1]
+    return beta, jnp.mean(ntk.row_ratios(k)), iterate(t, net, plain(t, 1.0, net), steps)[1]
 
 
 def auc(score: np.ndarray, event: np.ndarray) -> float:

@@ -201,6 +201,4 @@ def slope(table: np.ndarray, axis: int) -> float:
 @jax.jit
 def _described(net: nets.MLP, x: Float[Array, "N I"]) -> Array:
     k = ntk.kernel(net, x)
-    own = jnp.diagonal(k)
-    ratios = (jnp.sum(jnp.abs(k), 1) - own) / (k.shape[0] * own)
-    return jnp.stack([jnp.log10(jnp.mean(own)), jnp.mean(ratios)])
+    return jnp.stack([jnp.log10(jnp.mean(jnp.diagonal(k))), jnp.mean(ntk.row_ratios(k))])
