@@ -1,14 +1,16 @@
 """theodolite diagnose: measures, page and words from a short run or a finished one, and what it refuses."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from theodolite.commands import diagnose, diagnosing, lenses
+from theodolite.commands import diagnosable, diagnose, diagnosing, diagnosis_page, lenses, methods
 from theodolite.control import diagnosis, dqn
 from theodolite.core import replay
 from theodolite.core.demos import Episode
@@ -17,6 +19,7 @@ from theodolite.core.env import Box, Discrete, Space
 TINY = ("--env", "CartPole-v1", "--env-options", "max_episode_steps=20", "--num-envs", "4", "--hidden", "8",
         "--steps", "160", "--learning-starts", "40", "--train-every", "4", "--replay", "200")  # fmt: skip
 WATCH = ("--looks", "2", "--episodes", "4")
+WHOSE = ("while_training", "run_seed", "of_seed", "look_seed")
 MADE = {"diagnosis.json", "diagnosis.svg", "diagnosis.png", "run.json", "metrics.jsonl", "last.npz"}
 
 
@@ -29,12 +32,17 @@ def test_a_short_run_is_measured_drawn_kept_and_measured_again(say, tmp_path):
     for one in found["looks"]:
         assert one.keys() == {*diagnosis.MEASURES, "steps", "return"} and None not in one.values()
     assert {p.name for p in folder.iterdir() if p.name[0] != "."} == MADE
-    assert "diagnosis.svg" in diagnose.words(found, folder)
+    assert f"{folder}/diagnosis.svg" in diagnose.words(found, folder)
+    assert [found[name] for name in WHOSE] == [True, 0, 0, 0]
     assert say("diagnose", "dqn", *TINY, *WATCH, "--out", folder, "--json").out == said.out  # nothing is left to do
     other = say("diagnose", "dqn", *TINY, *WATCH, "--seed", "1", "--out", folder)
     assert other.code == 2 and "holds another run: seed = 0, not 1" in other.err
     assert say("evaluate", folder, "--episodes", "2").code == 0
-    again = say("diagnose", folder, "--episodes", "4", "--out", tmp_path / "again", "--json")
+    again = say("diagnose", folder, "--episodes", "4", "--json")
+    assert {p.name for p in folder.iterdir() if p.name[0] != "."} == MADE | {"look.json", "look.svg", "look.png"}
+    assert (
+        say("diagnose", "dqn", *TINY, *WATCH, "--out", folder, "--json").out == said.out
+    )  # the look is not in its way
     last, after = found["looks"][-1], json.loads(again.out)["looks"][0]
     assert after["gap"] is None and after["validation"] is None  # nothing was held out from it any more
     assert all(after[name] == pytest.approx(last[name], rel=1e-3) for name in last if after[name] is not None)
@@ -42,11 +50,20 @@ def test_a_short_run_is_measured_drawn_kept_and_measured_again(say, tmp_path):
 
 @pytest.mark.parametrize("method", ["iqn", "preq_dqn"])
 def test_a_finished_run_of_another_q_learner_is_looked_at(say, tmp_path, method):
-    assert say("train", method, *TINY, "--out", tmp_path / "r").code == 0
-    found = json.loads(say("diagnose", tmp_path / "r", "--episodes", "4", "--json").out)
+    assert say("train", method, *TINY, "--seed", "3", "--seeds", "2", "--out", tmp_path / "r").code == 0
+    which = ("--of-seed", "1", "--seed", "5")
+    found = json.loads(say("diagnose", tmp_path / "r", "--episodes", "4", *which, "--json").out)
+    assert [found[name] for name in WHOSE] == [False, 3, 1, 5]
+    assert "(run seed 3, of seed 1, look seed 5)" in diagnosis_page.page(found).get_suptitle()
     missing = {name for name, v in found["looks"][0].items() if v is None}
     assert missing == {"gap", "validation"} | ({"drift"} if method == "preq_dqn" else set())
-    assert (tmp_path / "r/diagnosis.svg").exists()
+    assert (tmp_path / "r/look.svg").exists() and not (tmp_path / "r/diagnosis.svg").exists()
+    for flag, value, why in (
+        ("of-seed", 2, "2 seeds: expected one of 0 to 1"),
+        ("episodes", 0, "episodes = 0: must be"),
+    ):
+        refused = say("diagnose", tmp_path / "r", f"--{flag}", value)
+        assert refused.code == 2 and why in refused.err
 
 
 def test_a_run_that_diverges_is_reported_by_name_with_its_page(say, tmp_path):
@@ -97,6 +114,11 @@ def test_returns_of_episodes_end_or_go_on_with_the_best_value():
         (("dqnn", "--env", "CartPole-v1"), "'dqnn' is no method and no folder. Did you mean dqn"),
         (("dqn", "--env", "CartPole-v1", "--trunks", "3"), "trunks = 3: must be 1"),
         (("dqn", "--env", "CartPole-v1", "--steps", "900"), "steps = 900, looks = 5: the first look must come after"),
+        (("dqn", *TINY, "--looks", "0"), "looks = 0: must be >= 1."),
+        (("dqn", *TINY, "--episodes", "0"), "episodes = 0: must be >= 1."),
+        (("dqn", *TINY, "--looks", "41", "--learning-starts", "0"), "looks = 41: expected at most 40, one after every"),
+        (("dqn", *TINY, *WATCH, "--train-every", "7"), "train_every"),
+        (("td3", "--env", "CartPole-v1"), "continuous"),
         (("dqn",), "env"),
     ],
 )
@@ -109,3 +131,18 @@ def test_what_cannot_be_diagnosed_is_refused(say, argv, said, tmp_path, monkeypa
 def test_a_run_of_another_kind_is_refused(say, trained):
     found = say("diagnose", trained)
     assert found.code == 2 and "ppo is not diagnosed" in found.err
+
+
+def test_one_table_says_which_methods_are_covered_and_what_the_files_are_called():
+    for name, method in methods.METHODS.items():
+        if name in diagnosable.covered():
+            assert lenses.lens_of(name, method.default).q
+        else:
+            with pytest.raises(KeyError):
+                lenses.lens_of(name, None)
+    page = (Path(__file__).parents[2] / "docs/diagnose.md").read_text(encoding="utf-8")
+    first = page.partition("<!--")[0]
+    assert tuple(re.findall(r"`(\w+)`", first)) == diagnosable.covered()
+    assert set(re.findall(r"`(\w+)`", page)) & methods.METHODS.keys() == set(diagnosable.covered())
+    for text in (page, diagnose.USAGE):
+        assert "diagnosis.json" in text and "look.json" in text
