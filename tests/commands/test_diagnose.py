@@ -23,7 +23,7 @@ WHOSE = ("while_training", "run_seed", "of_seed", "look_seed")
 MADE = {"diagnosis.json", "diagnosis.svg", "diagnosis.png", "run.json", "metrics.jsonl", "last.npz"}
 
 
-def test_a_short_run_is_measured_drawn_kept_and_measured_again(say, tmp_path):
+def test_a_short_run_is_measured_drawn_kept_and_measured_again(say, tmp_path, stopped_after):
     folder = tmp_path / "d"
     said = say("diagnose", "dqn", *TINY, *WATCH, "--out", folder, "--json")
     assert said.code == 0, said.err
@@ -35,6 +35,11 @@ def test_a_short_run_is_measured_drawn_kept_and_measured_again(say, tmp_path):
     assert f"{folder}/diagnosis.svg" in diagnose.words(found, folder)
     assert [found[name] for name in WHOSE] == [True, 0, 0, 0]
     assert say("diagnose", "dqn", *TINY, *WATCH, "--out", folder, "--json").out == said.out  # nothing is left to do
+    with stopped_after(30):
+        assert say("diagnose", "dqn", *TINY, *WATCH, "--out", tmp_path / "parts").code == 130
+    parts = json.loads(say("diagnose", "dqn", *TINY, *WATCH, "--out", tmp_path / "parts", "--json").out)["looks"]
+    differ = [{name for name in one if one[name] != two[name]} for one, two in zip(found["looks"], parts, strict=True)]
+    assert differ == [set(), {"gap", "validation"}]  # of what was held out, that before an interruption is lost
     other = say("diagnose", "dqn", *TINY, *WATCH, "--seed", "1", "--out", folder)
     assert other.code == 2 and "holds another run: seed = 0, not 1" in other.err
     assert say("evaluate", folder, "--episodes", "2").code == 0
@@ -118,7 +123,7 @@ def test_returns_of_episodes_end_or_go_on_with_the_best_value():
         (("dqn", *TINY, "--episodes", "0"), "episodes = 0: must be >= 1."),
         (("dqn", *TINY, "--looks", "41", "--learning-starts", "0"), "looks = 41: expected at most 40, one after every"),
         (("dqn", *TINY, *WATCH, "--train-every", "7"), "train_every"),
-        (("td3", "--env", "CartPole-v1"), "continuous"),
+        (("td3", "--env", "CartPole-v1", "--out", "runs/x"), "actions lie in Discrete(num=2)"),
         (("dqn",), "env"),
     ],
 )

@@ -194,8 +194,13 @@ def finished(folder: Path, index: int, episodes: int, seed: int) -> Json:
 def subject_of(identity: Json, agent: Any, config: Any, space: Space, episodes: int, seed: int) -> Subject:
     """What a manifest says of who is looked at."""
     method, env = identity["method"], identity["env"]
-    lens = lenses.lens_of(method, config)
-    return Subject(method, config, lens, agent, space, env, identity["env_options"], episodes, seed)
+    return Subject(method, config, _lens(method, config), agent, space, env, identity["env_options"], episodes, seed)
+
+
+@cache
+def _lens(method: str, config: Any) -> Lens:
+    """One for equal settings: what is compiled for it serves the next diagnosis of this process."""
+    return lenses.lens_of(method, config)
 
 
 def look(x: Subject, state: PyTree, held_out: list[replay.Sample]) -> Json:
