@@ -59,7 +59,7 @@ def test_a_finished_run_of_another_q_learner_is_looked_at(say, tmp_path, method)
     which = ("--of-seed", "1", "--seed", "5")
     found = json.loads(say("diagnose", tmp_path / "r", "--episodes", "4", *which, "--json").out)
     assert [found[name] for name in WHOSE] == [False, 3, 1, 5]
-    assert "(run seed 3, of seed 1, look seed 5)" in diagnosis_page.page(found).get_suptitle()
+    assert "seed 1 of the run with seed 3, look seed 5:" in diagnosis_page.page(found).get_suptitle()
     missing = {name for name, v in found["looks"][0].items() if v is None}
     assert missing == {"gap", "validation"} | ({"drift"} if method == "preq_dqn" else set())
     assert (tmp_path / "r/look.svg").exists() and not (tmp_path / "r/diagnosis.svg").exists()

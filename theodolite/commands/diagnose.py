@@ -109,6 +109,7 @@ def _trained(name: str, config: Any, flags: Flags, argv: list[str]) -> int:
     with stdout_kept_clean(flags.json):
         from theodolite.commands import diagnosing, training  # JAX from here on
         from theodolite.commands.train import default_out
+        from theodolite.core.env import JaxEnvs
 
         folder = Path(flags.out or default_out(f"diagnosis-{name}", flags.env, flags.seed))
         per = config.rollout * max(flags.num_envs, 1)
@@ -122,7 +123,7 @@ def _trained(name: str, config: Any, flags: Flags, argv: list[str]) -> int:
         try:
             found = diagnosing.train(setup, folder, looks=flags.looks, episodes=flags.episodes, show=show)
         finally:
-            if setup.on_host:
+            if setup.envs is not None and not isinstance(setup.envs, JaxEnvs):
                 setup.envs.close()
     return _report(found, folder, flags.json)
 

@@ -110,7 +110,7 @@ def _marks(setup: training.Setup, looks: int, episodes: int) -> list[int]:
     steps, starts = setup.plan.steps, setup.traced[0].learning_starts
     if looks > setup.updates:
         raise UserError(
-            f"looks = {looks}: expected at most {setup.updates}, one after every update that steps = {steps} have. "
+            f"looks = {looks}: expected at most {setup.updates}, one after every update that steps = {steps} make. "
             "Take more steps or fewer looks."
         )
     marks = [setup.updates * (k + 1) // looks for k in range(looks)]

@@ -41,14 +41,15 @@ def page(found: Json) -> "Figure":
     limits = found["limits"]
     says = [f"{i}. {TITLES.get(name, name)}: {m['says']}" for i, (name, m) in enumerate(limits.items(), 1)]
     text = "\n".join(textwrap.fill(line, 112, subsequent_indent="    ", break_on_hyphens=False) for line in says)
-    head = f"{found['method']} on {found['env']}{_seeds(found)}: " + (
+    head = f"{found['method']} on {found['env']}{_seeds(found)}" + (
         "what limits this run, the worst first" if says else "no measure is beyond its bar"
     )
-    lines = text.count("\n") + 1 if text else 0
+    above = f"{head}\n{text}" if text else head
+    lines = above.count("\n")
     looks = found["looks"]
     with figures.style():
         whole = Figure(figsize=(figures.WIDTH, (6.6 if looks else 0.6) + 0.17 * lines), layout="constrained")
-        whole.suptitle("\n".join([head, text]) if text else head, x=0.01, ha="left", fontsize=9)
+        whole.suptitle(above, x=0.01, ha="left", fontsize=9)
         if looks:
             grid = whole.subplots(3, 3)
             titles = TITLES | (SOFT if found["policy"] == "stochastic" else {})
@@ -60,10 +61,10 @@ def page(found: Json) -> "Figure":
 
 
 def _seeds(found: Json) -> str:
-    """Of a finished run: its seed, which of its seeds this is, and where the look's own randomness comes from."""
+    """What follows the names in the title: which seed of a finished run this is, and the look's own."""
     if found["while_training"]:
-        return ""
-    return f" (run seed {found['run_seed']}, of seed {found['of_seed']}, look seed {found['look_seed']})"
+        return ": "
+    return f", seed {found['of_seed']} of the run with seed {found['run_seed']}, look seed {found['look_seed']}:\n"
 
 
 def _panel(axes: "Axes", name: str, title: str, looks: list[Json], beyond: bool) -> None:
