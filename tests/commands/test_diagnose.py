@@ -138,6 +138,13 @@ def test_a_run_of_another_kind_is_refused(say, trained):
     assert found.code == 2 and "ppo is not diagnosed" in found.err
 
 
+def test_only_looks_of_training_are_gone_on_from(tmp_path):
+    looks = [{"steps": 80}, {"steps": 160}]
+    for about, kept in (({"while_training": True}, looks[:1]), ({"while_training": False}, []), ({}, [])):
+        (tmp_path / "diagnosis.json").write_text(json.dumps({**about, "looks": looks}))
+        assert diagnosing._earlier(tmp_path, 120) == kept
+
+
 def test_one_table_says_which_methods_are_covered_and_what_the_files_are_called():
     for name, method in methods.METHODS.items():
         if name in diagnosable.covered():
