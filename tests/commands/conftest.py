@@ -1,7 +1,11 @@
+from contextlib import contextmanager
+from itertools import islice
+
 import pytest
 from commandline import TINY
 
 from theodolite import cli
+from theodolite.commands import training
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,3 +28,21 @@ def demos(tmp_path_factory, trained):
     folder = tmp_path_factory.mktemp("demos") / "cartpole"
     assert cli.main(["demos", "record", str(trained), "--episodes", "3", "--out", str(folder)]) == 0
     return folder
+
+
+@pytest.fixture
+def stopped_after(monkeypatch):
+    """A context in which training is interrupted after so many chunks."""
+    logged = training.logged
+
+    @contextmanager
+    def stopping(count):
+        def some(setup, log):
+            yield from islice(logged(setup, log), count)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "logged", some)
+            yield
+
+    return stopping

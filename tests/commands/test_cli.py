@@ -33,7 +33,8 @@ def test_help_of_a_verb_needs_no_jax():
     code = """
 import sys
 from theodolite import cli
-for words in ("list --help", "show -h", "run -h", "evaluate --help", "demos", "demos info -h", "train -h", "verify -h"):
+for words in ("list --help", "show -h", "run -h", "evaluate --help", "demos", "demos info -h", "train -h", "verify -h",
+              "diagnose --help"):
     try:
         cli.main(words.split())
     except SystemExit as stop:

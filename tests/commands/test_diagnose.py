@@ -1,14 +1,16 @@
 """theodolite diagnose: measures, page and words from a short run or a finished one, and what it refuses."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from theodolite.commands import diagnose, diagnosing, lenses
+from theodolite.commands import diagnosable, diagnose, diagnosing, diagnosis_page, lenses, methods
 from theodolite.control import diagnosis, dqn, heads, iqn
 from theodolite.core import replay
 from theodolite.core.demos import Episode
@@ -17,10 +19,11 @@ from theodolite.core.env import Box, Discrete, Space
 TINY = ("--env", "CartPole-v1", "--env-options", "max_episode_steps=20", "--num-envs", "4", "--hidden", "8",
         "--steps", "160", "--learning-starts", "40", "--train-every", "4", "--replay", "200")  # fmt: skip
 WATCH = ("--looks", "2", "--episodes", "4")
+WHOSE = ("while_training", "run_seed", "of_seed", "look_seed")
 MADE = {"diagnosis.json", "diagnosis.svg", "diagnosis.png", "run.json", "metrics.jsonl", "last.npz"}
 
 
-def test_a_short_run_is_measured_drawn_kept_and_measured_again(say, tmp_path):
+def test_a_short_run_is_measured_drawn_kept_and_measured_again(say, tmp_path, stopped_after):
     folder = tmp_path / "d"
     said = say("diagnose", "dqn", *TINY, *WATCH, "--out", folder, "--json")
     assert said.code == 0, said.err
@@ -29,12 +32,22 @@ def test_a_short_run_is_measured_drawn_kept_and_measured_again(say, tmp_path):
     for one in found["looks"]:
         assert one.keys() == {*diagnosis.MEASURES, "steps", "return"} and None not in one.values()
     assert {p.name for p in folder.iterdir() if p.name[0] != "."} == MADE
-    assert "diagnosis.svg" in diagnose.words(found, folder)
+    assert f"{folder}/diagnosis.svg" in diagnose.words(found, folder)
+    assert [found[name] for name in WHOSE] == [True, 0, 0, 0]
     assert say("diagnose", "dqn", *TINY, *WATCH, "--out", folder, "--json").out == said.out  # nothing is left to do
+    with stopped_after(30):
+        assert say("diagnose", "dqn", *TINY, *WATCH, "--out", tmp_path / "parts").code == 130
+    parts = json.loads(say("diagnose", "dqn", *TINY, *WATCH, "--out", tmp_path / "parts", "--json").out)["looks"]
+    differ = [{name for name in one if one[name] != two[name]} for one, two in zip(found["looks"], parts, strict=True)]
+    assert differ == [set(), {"gap", "validation"}]  # of what was held out, that before an interruption is lost
     other = say("diagnose", "dqn", *TINY, *WATCH, "--seed", "1", "--out", folder)
     assert other.code == 2 and "holds another run: seed = 0, not 1" in other.err
     assert say("evaluate", folder, "--episodes", "2").code == 0
-    again = say("diagnose", folder, "--episodes", "4", "--out", tmp_path / "again", "--json")
+    again = say("diagnose", folder, "--episodes", "4", "--json")
+    assert {p.name for p in folder.iterdir() if p.name[0] != "."} == MADE | {"look.json", "look.svg", "look.png"}
+    assert (
+        say("diagnose", "dqn", *TINY, *WATCH, "--out", folder, "--json").out == said.out
+    )  # the look is not in its way
     last, after = found["looks"][-1], json.loads(again.out)["looks"][0]
     assert after["gap"] is None and after["validation"] is None  # nothing was held out from it any more
     assert all(after[name] == pytest.approx(last[name], rel=1e-3) for name in last if after[name] is not None)
@@ -42,11 +55,20 @@ def test_a_short_run_is_measured_drawn_kept_and_measured_again(say, tmp_path):
 
 @pytest.mark.parametrize("method", ["iqn", "preq_dqn"])
 def test_a_finished_run_of_another_q_learner_is_looked_at(say, tmp_path, method):
-    assert say("train", method, *TINY, "--out", tmp_path / "r").code == 0
-    found = json.loads(say("diagnose", tmp_path / "r", "--episodes", "4", "--json").out)
+    assert say("train", method, *TINY, "--seed", "3", "--seeds", "2", "--out", tmp_path / "r").code == 0
+    which = ("--of-seed", "1", "--seed", "5")
+    found = json.loads(say("diagnose", tmp_path / "r", "--episodes", "4", *which, "--json").out)
+    assert [found[name] for name in WHOSE] == [False, 3, 1, 5]
+    assert "seed 1 of the run with seed 3, look seed 5:" in diagnosis_page.page(found).get_suptitle()
     missing = {name for name, v in found["looks"][0].items() if v is None}
     assert missing == {"gap", "validation"} | ({"drift"} if method == "preq_dqn" else set())
-    assert (tmp_path / "r/diagnosis.svg").exists()
+    assert (tmp_path / "r/look.svg").exists() and not (tmp_path / "r/diagnosis.svg").exists()
+    for flag, value, why in (
+        ("of-seed", 2, "2 seeds: expected one of 0 to 1"),
+        ("episodes", 0, "episodes = 0: must be"),
+    ):
+        refused = say("diagnose", tmp_path / "r", f"--{flag}", value)
+        assert refused.code == 2 and why in refused.err
 
 
 def test_a_run_that_diverges_is_reported_by_name_with_its_page(say, tmp_path):
@@ -131,7 +153,7 @@ def test_overestimation_that_falls_asks_for_patience():
     x = diagnosing.Subject("dqn", dqn.Config(), lens, None, Space(Box((4,)), Discrete(2), 1), "CartPole-v1", {}, 4, 0)
     sound = dict.fromkeys(diagnosis.MEASURES)
     for before, now, patient in ((9.0, 4.0, True), (2.0, 4.0, False), (None, 4.0, False)):
-        found = diagnosing.conclude(x, [sound | {"overestimate": before}, sound | {"overestimate": now}], [])
+        found = diagnosing.conclude(x, {}, [sound | {"overestimate": before}, sound | {"overestimate": now}], [])
         assert ("train on" in found["limits"]["overestimate"]["says"]) == patient
 
 
@@ -151,6 +173,11 @@ def test_returns_of_episodes_end_or_go_on_with_the_best_value():
         (("dqnn", "--env", "CartPole-v1"), "'dqnn' is no method and no folder. Did you mean dqn"),
         (("dqn", "--env", "CartPole-v1", "--trunks", "3"), "trunks = 3: must be 1"),
         (("dqn", "--env", "CartPole-v1", "--steps", "900"), "steps = 900, looks = 5: the first look must come after"),
+        (("dqn", *TINY, "--looks", "0"), "looks = 0: must be >= 1."),
+        (("dqn", *TINY, "--episodes", "0"), "episodes = 0: must be >= 1."),
+        (("dqn", *TINY, "--looks", "41", "--learning-starts", "0"), "looks = 41: expected at most 40, one after every"),
+        (("dqn", *TINY, *WATCH, "--train-every", "7"), "train_every"),
+        (("td3", "--env", "CartPole-v1", "--out", "runs/x"), "actions lie in Discrete(num=2)"),
         (("dqn",), "env"),
     ],
 )
@@ -163,3 +190,25 @@ def test_what_cannot_be_diagnosed_is_refused(say, argv, said, tmp_path, monkeypa
 def test_a_run_of_another_kind_is_refused(say, trained):
     found = say("diagnose", trained)
     assert found.code == 2 and "ppo is not diagnosed" in found.err
+
+
+def test_only_looks_of_training_are_gone_on_from(tmp_path):
+    looks = [{"steps": 80}, {"steps": 160}]
+    for about, kept in (({"while_training": True}, looks[:1]), ({"while_training": False}, []), ({}, [])):
+        (tmp_path / "diagnosis.json").write_text(json.dumps({**about, "looks": looks}))
+        assert diagnosing._earlier(tmp_path, 120) == kept
+
+
+def test_one_table_says_which_methods_are_covered_and_what_the_files_are_called():
+    for name, method in methods.METHODS.items():
+        if name in diagnosable.covered():
+            assert lenses.lens_of(name, method.default).q
+        else:
+            with pytest.raises(KeyError):
+                lenses.lens_of(name, None)
+    page = (Path(__file__).parents[2] / "docs/diagnose.md").read_text(encoding="utf-8")
+    first = page.partition("<!--")[0]
+    assert tuple(re.findall(r"`(\w+)`", first)) == diagnosable.covered()
+    assert set(re.findall(r"`(\w+)`", page)) & methods.METHODS.keys() == set(diagnosable.covered())
+    for text in (page, diagnose.USAGE):
+        assert "diagnosis.json" in text and "look.json" in text

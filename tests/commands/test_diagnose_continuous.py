@@ -236,15 +236,36 @@ def titles(found):
     return [axes.get_title(loc="left") for axes in diagnosis_page.page(found).axes]
 
 
-def test_a_short_run_is_measured(say, tmp_path):
-    said = say("diagnose", "td3", *TINY, "--looks", "1", "--episodes", "4", "--out", tmp_path / "d", "--json")
+def test_a_short_run_on_the_host_is_measured_and_goes_on_where_it_was_interrupted(say, tmp_path, stopped_after):
+    """Episodes of training start anew then: looks before it are kept, and the later ones are of another course."""
+    command = (
+        "diagnose",
+        "td3",
+        "--env",
+        "gymnasium/Pendulum-v1",
+        *TINY[2:],
+        "--looks",
+        "2",
+        "--episodes",
+        "4",
+        "--json",
+    )
+    said = say(*command, "--out", tmp_path / "whole")
     assert said.code == 0, said.err
     found = json.loads(said.out)
-    assert [one["steps"] for one in found["looks"]] == [160] and found["policy"] == "mode"
+    assert [one["steps"] for one in found["looks"]] == [80, 160] and found["policy"] == "mode"
     for one in found["looks"]:
         assert one.keys() == {*diagnosis.MEASURES, "steps", "return"} and None not in one.values()
     assert titles(found)[0] == "return of the greedy policy"
-    assert (tmp_path / "d/diagnosis.svg").exists()
+    assert (tmp_path / "whole/diagnosis.svg").exists()
+    with stopped_after(7):
+        assert say(*command, "--out", tmp_path / "parts").code == 130
+    begun = json.loads((tmp_path / "parts/diagnosis.json").read_text())
+    assert begun["looks"] == found["looks"][:1] and not (tmp_path / "parts/diagnosis.svg").exists()
+    again = json.loads(say(*command, "--out", tmp_path / "parts").out)
+    assert again["looks"][0] == found["looks"][0] and None not in again["looks"][1].values()
+    assert {**again, "looks": 0, "limits": 0} == {**found, "looks": 0, "limits": 0}
+    assert [one["steps"] for one in again["looks"]] == [80, 160] and (tmp_path / "parts/diagnosis.svg").exists()
 
 
 def test_a_finished_run_is_looked_at(say, tmp_path):

@@ -116,6 +116,7 @@ def test_refused_settings_leave_a_new_folder_free_for_mended_ones(tmp_path):
     for error in (UserError("minibatches"), RuntimeError("the bearing is worn")):
         with pytest.raises(type(error)), RunLog(tmp_path / type(error).__name__, IDENTITY, {}):
             raise error
+    assert not (tmp_path / "UserError").exists()
     filled(tmp_path / "UserError", 2)
     with pytest.raises(UserError, match="another run"), RunLog(tmp_path / "RuntimeError", IDENTITY | {"seeds": 3}, {}):
         pytest.fail("the folder was taken")
@@ -123,6 +124,18 @@ def test_refused_settings_leave_a_new_folder_free_for_mended_ones(tmp_path):
     with pytest.raises(UserError), RunLog(tmp_path / "UserError", IDENTITY, {}):
         raise UserError("a full disk")
     assert contents(tmp_path / "UserError") == before and (tmp_path / "UserError/run.json").exists()
+
+
+def test_refused_settings_remove_what_was_made_for_them_and_no_more(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name in ("mine", "runs/deep/r"):
+        with pytest.raises(UserError), RunLog(tmp_path / name, IDENTITY, {}):
+            raise UserError("minibatches")
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]  # which was there before
+    with pytest.raises(UserError), RunLog(tmp_path / "runs/r", IDENTITY, {}):
+        (tmp_path / "runs/r/notes.txt").write_text("x")
+        raise UserError("minibatches")
+    assert (tmp_path / "runs/r/notes.txt").exists() and not (tmp_path / "runs/r/run.json").exists()
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from theodolite.commands import methods
+from theodolite.commands import diagnosable, methods
 from theodolite.commands.parsing import Flag, flags_of, parse_flags, stdout_kept_clean
 from theodolite.core.errors import UserError, nearest
 
@@ -18,9 +18,9 @@ class Watching:
     episodes: int = 16
     """Fresh episodes of the policy per look."""
     seed: int = 0
-    """Where all randomness comes from."""
+    """Where the randomness of the look comes from."""
     out: str | None = None
-    """Folder of the page and the numbers; the run's own if left out."""
+    """Folder of look.json, look.svg and look.png; the run's own if left out."""
     json: bool = False
     """Print one JSON object."""
     of_seed: int = 0
@@ -46,7 +46,7 @@ class Flags:
     seed: int = 0
     """Where all randomness comes from."""
     out: str | None = None
-    """The run's folder, with the page and the numbers; runs/diagnosis-METHOD-ENV-SEED if left out."""
+    """The run's folder, with diagnosis.json, .svg and .png besides; runs/diagnosis-METHOD-ENV-SEED if left out."""
     json: bool = False
     """Print one JSON object."""
 
@@ -66,10 +66,7 @@ def main(argv: list[str]) -> int:
             )
         return _finished(Path(name), rest)
     method = methods.find(name)
-    if method.module not in MODULES:
-        from theodolite.commands import diagnosing
-
-        raise diagnosing.not_covered(name)
+    diagnosable.check(name)
     own = flags_of(method.load().Config, method.default, hidden=method.fixed)
     flags = [*_flags(method), *(f._replace(field=f"own__{f.field}") for f in own)]
     about = f"Train {name} ({method.about}), and say what limits the run. The same command continues it."
@@ -80,16 +77,22 @@ def main(argv: list[str]) -> int:
     return _trained(name, method.load().Config(**values, **fixed), chosen, argv)
 
 
-MODULES = tuple(f"theodolite.control.{name}" for name in ("dqn", "iqn", "preq_dqn", "td3", "sac", "preqn"))
-USAGE = """usage: theodolite diagnose METHOD --env ID [flags]
+def _either(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+USAGE = f"""usage: theodolite diagnose METHOD --env ID [flags]
        theodolite diagnose FOLDER [flags]
 
-METHOD is dqn, c51, qr_dqn, rainbow, dqn_minatar, iqn or preq_dqn where actions are choices, td3, ddpg, sac or preqn
-where they are continuous; FOLDER is a run of `theodolite train` with one of them.
+METHOD is {_either(diagnosable.covered(diagnosable.CHOICES))} where actions are choices,
+{_either(diagnosable.covered(diagnosable.BOXES))} where they are continuous; FOLDER is a run of one of them.
 
 Trains, looks inside a few times, and says what limits the run: errors on replay, on held-out and on the policy's own
 data, overestimation, rank of the features, generalisation of a step, drift of targets, reach of the buffer. Of two
-critics the first is looked at. Of a finished run the state in which it stands is looked at."""
+critics the first is looked at. Of a finished run the state in which it stands is looked at.
+
+Numbers and page of a run that it trains are {diagnosable.TRAINING}.json, .svg and .png in the run's folder; those of
+a finished run are {diagnosable.FINISHED}.json, .svg and .png, and leave the former alone."""
 LOOKS_START = 5_000
 """Steps of learning, by the policy's own actions, before the first of the looks if no number of steps is given."""
 
@@ -106,6 +109,7 @@ def _trained(name: str, config: Any, flags: Flags, argv: list[str]) -> int:
     with stdout_kept_clean(flags.json):
         from theodolite.commands import diagnosing, training  # JAX from here on
         from theodolite.commands.train import default_out
+        from theodolite.core.env import JaxEnvs
 
         folder = Path(flags.out or default_out(f"diagnosis-{name}", flags.env, flags.seed))
         per = config.rollout * max(flags.num_envs, 1)
@@ -115,7 +119,12 @@ def _trained(name: str, config: Any, flags: Flags, argv: list[str]) -> int:
             seed=flags.seed, normalise_obs=False, command=shlex.join(["theodolite", "diagnose", *argv]),
         )  # fmt: skip
         show = None if flags.json else print
-        found = diagnosing.train(training.prepare(plan), folder, looks=flags.looks, episodes=flags.episodes, show=show)
+        setup = training.prepare(plan)
+        try:
+            found = diagnosing.train(setup, folder, looks=flags.looks, episodes=flags.episodes, show=show)
+        finally:
+            if setup.envs is not None and not isinstance(setup.envs, JaxEnvs):
+                setup.envs.close()
     return _report(found, folder, flags.json)
 
 
@@ -146,5 +155,9 @@ def words(found: dict[str, Any], folder: Path) -> str:
         lines.append(f"{m['says']}{value}")
     head = "What limits this run, the worst first:" if lines else "No measure is beyond its bar."
     return "\n".join(
-        [head, *(f"  {i}. {line}" for i, line in enumerate(lines, 1)), f"The page: {folder}/diagnosis.svg"]
+        [
+            head,
+            *(f"  {i}. {line}" for i, line in enumerate(lines, 1)),
+            f"The page: {folder}/{diagnosable.name_of(found)}.svg",
+        ]
     )

@@ -1,6 +1,5 @@
 """The work behind `theodolite diagnose`: train a learner of Q or take a trained one, look inside, measure, conclude."""
 
-import json
 import math
 from collections.abc import Callable
 from functools import cache, partial
@@ -13,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from theodolite.commands import lenses, methods, policies, training
+from theodolite.commands import diagnosable, lenses, methods, policies, training
 from theodolite.commands.lenses import Lens
 from theodolite.commands.playing import EVALUATION, copies
 from theodolite.control import actor_critic, diagnosis
-from theodolite.core import replay, runlog
+from theodolite.core import replay, results, runlog
 from theodolite.core.agent import Agent
 from theodolite.core.demos import Episode
 from theodolite.core.env import Box, JaxEnvs, Space
@@ -29,11 +28,6 @@ from theodolite.core.scores import dumps
 from theodolite.core.train import env_seed
 from theodolite.envs import registry
 
-FILE = "diagnosis.json"
-COVERED = (
-    "dqn", "c51", "qr_dqn", "rainbow", "dqn_minatar", "iqn", "preq_dqn", "td3", "ddpg", "sac", "preqn",
-)  # fmt: skip
-"""Methods that learn a Q function from replay."""
 ROWS, KERNEL_ROWS = 1_024, 128
 """Transitions per measurement, and of the kernel."""
 HUGE = 1e30
@@ -89,18 +83,14 @@ def train(
     diverges is looked at in its newest good state.
 
     Raises:
-        UserError: the folder holds another run, or the first look would come before learning starts.
+        UserError: the folder holds another run, or looks or episodes are too few or too many.
     """
     plan, config, per = setup.plan, setup.traced[0], setup.steps_per_update
-    marks = [setup.updates * (k + 1) // max(looks, 1) for k in range(looks)]
-    if looks < 1 or marks[0] * per <= config.learning_starts:
-        raise UserError(
-            f"steps = {plan.steps}, looks = {looks}: the first look must come after learning_starts = "
-            f"{config.learning_starts} steps. Take more steps or fewer looks."
-        )
+    marks = _marks(setup, looks, episodes)
     x = subject_of(setup.identity, setup.recipe.make(setup.traced), config, setup.recipe.space, episodes, plan.seed)
     log = runlog.RunLog(folder, setup.identity, setup.about)
     found: list[Json] = []
+    whose = {"while_training": True, "run_seed": plan.seed, "of_seed": 0, "look_seed": plan.seed}
     held_out: list[Stretch] = []
     stopped = False
     try:
@@ -112,7 +102,7 @@ def train(
                     held = chunk.held.agent  # as it is: this is over before training goes on
                     state = held if chunk.alone else jax.tree.map(lambda leaf: leaf[0], held)
                     found.append(_while_training(x, state, held_out, done * per))
-                    write_text(folder / FILE, dumps(conclude(x, found, log.findings), indent=1) + "\n")
+                    write_text(_file(folder), dumps(conclude(x, whose, found, log.findings), indent=1) + "\n")
                     if show:
                         show(f"{found[-1]['steps']:>9,} steps   return {found[-1]['return']:.1f}")
     except NotFinite:  # the log has noted it
@@ -120,7 +110,35 @@ def train(
     if log.update * per > config.learning_starts and not (found and found[-1]["steps"] == log.update * per):
         done = found[-1]["steps"] if found else 0
         found.append(_while_training(x, policies.Trained(folder).state(0), held_out, done))
-    return conclude(x, found, log.findings, stopped=stopped)
+    return conclude(x, whose, found, log.findings, stopped=stopped)
+
+
+def _marks(setup: training.Setup, looks: int, episodes: int) -> list[int]:
+    """The updates after which to look, if they can be looked at."""
+    _check_counts(looks=looks, episodes=episodes)
+    steps, starts = setup.plan.steps, setup.traced[0].learning_starts
+    if looks > setup.updates:
+        raise UserError(
+            f"looks = {looks}: expected at most {setup.updates}, one after every update that steps = {steps} make. "
+            "Take more steps or fewer looks."
+        )
+    marks = [setup.updates * (k + 1) // looks for k in range(looks)]
+    if marks[0] * setup.steps_per_update <= starts:
+        raise UserError(
+            f"steps = {steps}, looks = {looks}: the first look must come after learning_starts = {starts} steps. Take "
+            "more steps or fewer looks."
+        )
+    return marks
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise UserError(f"{name} = {value}: must be >= 1.")
+
+
+def _file(folder: Path) -> Path:
+    return folder / f"{diagnosable.TRAINING}.json"
 
 
 def _while_training(x: Subject, state: PyTree, held_out: list[Stretch], since: int) -> Json:
@@ -150,21 +168,21 @@ def records(steps: int, per_update: int, looks: int) -> int:
 
 
 def _earlier(folder: Path, steps: int) -> list[Json]:
-    """The looks of an interrupted diagnosis, as far as its checkpoint reaches."""
-    path = folder / FILE
-    return [one for one in json.loads(path.read_text())["looks"] if one["steps"] <= steps] if path.exists() else []
+    """The looks of an interrupted diagnosis, as far as its checkpoint reaches; none of a look at a finished run."""
+    found = results.read_json(_file(folder)) if _file(folder).exists() else {}
+    return [one for one in found["looks"] if one["steps"] <= steps] if found.get("while_training") else []
 
 
 def finished(folder: Path, index: int, episodes: int, seed: int) -> Json:
     """The same for the state in which a run of `train` stands; nothing was held out from it.
 
     Raises:
-        UserError: the folder holds no run, one of another kind, or one that has not learned yet.
+        UserError: the folder holds no run, one of another kind, or one that has not learned yet; no episodes.
     """
+    _check_counts(episodes=episodes)
     trained = policies.Trained(folder)
     m = trained.manifest
-    if m["method"] not in COVERED:
-        raise not_covered(m["method"])
+    diagnosable.check(m["method"])
     if m["normalise_reward"] or m["reward"] or (m["normalise_obs"] and trained.space.obs.dtype != "uint8"):
         raise UserError(
             f"{folder} normalises observations or changes rewards: expected a run that learns from what its "
@@ -179,22 +197,20 @@ def finished(folder: Path, index: int, episodes: int, seed: int) -> Json:
             f"{folder} stands at {steps:,} steps: expected more than learning_starts = {config.learning_starts}, "
             "before which nothing is learned. Raise --steps and train on."
         )
-    return conclude(subject, [look(subject, state, [])], m.get("findings", []))
+    whose = {"while_training": False, "run_seed": m["seed"], "of_seed": index, "look_seed": seed}
+    return conclude(subject, whose, [look(subject, state, [])], m.get("findings", []))
 
 
 def subject_of(identity: Json, agent: Any, config: Any, space: Space, episodes: int, seed: int) -> Subject:
     """What a manifest says of who is looked at."""
     method, env = identity["method"], identity["env"]
-    lens = lenses.lens_of(method, config)
-    return Subject(method, config, lens, agent, space, env, identity["env_options"], episodes, seed)
+    return Subject(method, config, _lens(method, config), agent, space, env, identity["env_options"], episodes, seed)
 
 
-def not_covered(method: str) -> UserError:
-    """The error for a method that is not diagnosed."""
-    return UserError(
-        f"{method} is not diagnosed: expected one of {', '.join(COVERED)}, which learn a Q function from replay. Its "
-        "values are compared with what they are learned from, and other methods have none."
-    )
+@cache
+def _lens(method: str, config: Any) -> Lens:
+    """One for equal settings: what is compiled for it serves the next diagnosis of this process."""
+    return lenses.lens_of(method, config)
 
 
 def look(x: Subject, state: PyTree, held_out: list[Stretch]) -> Json:
@@ -309,8 +325,8 @@ def followed(
     return whole, rest
 
 
-def conclude(x: Subject, looks: list[Json], findings: list[str], *, stopped: bool = False) -> Json:
-    """All looks, and what is beyond its bar at the last; findings of the run itself come first."""
+def conclude(x: Subject, whose: Json, looks: list[Json], findings: list[str], *, stopped: bool = False) -> Json:
+    """Whose they are, all looks, and what is beyond its bar at the last; findings of the run itself come first."""
     last: dict[str, Any] = looks[-1] if looks else dict.fromkeys(diagnosis.MEASURES)
     turnable = lenses.turnable(x.method, x.config, len(x.space.obs.shape) > 1)
     rules = {name: lenses.rule(name, x.lens) for name in diagnosis.RULES}
@@ -323,5 +339,5 @@ def conclude(x: Subject, looks: list[Json], findings: list[str], *, stopped: boo
         falls = name == "overestimate" and len(looks) > 1 and (looks[-2][name] or 0) > last[name]
         says = diagnosis.COMING_DOWN if falls else diagnosis.said(rules[measure], turnable)
         limits.setdefault(name, {"value": last[measure], "bar": rules[measure].bar, "times": times, "says": says})
-    about = {"method": x.method, "env": x.env, "seed": x.seed, "policy": "stochastic" if x.lens.sampled else "mode"}
+    about = {"method": x.method, "env": x.env, **whose, "policy": "stochastic" if x.lens.sampled else "mode"}
     return {**about, "stopped": stopped, "looks": looks, "limits": limits}

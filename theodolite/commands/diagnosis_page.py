@@ -4,7 +4,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from theodolite.commands.diagnosing import FILE
+from theodolite.commands import diagnosable
 from theodolite.control import diagnosis
 from theodolite.core import figures
 from theodolite.core.files import write_text
@@ -27,10 +27,11 @@ SOFT = {"return": "return of the policy as it acts", "overestimate": "Q less the
 
 
 def write(folder: Path, found: Json) -> None:
-    """diagnosis.json, .svg and .png."""
+    """The numbers as .json and the page as .svg and .png, by the name that this diagnosis has."""
+    stem = folder / diagnosable.name_of(found)
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / FILE, dumps(found, indent=1) + "\n")
-    figures.save(page(found), (folder / FILE).with_suffix(""))
+    write_text(stem.with_suffix(".json"), dumps(found, indent=1) + "\n")
+    figures.save(page(found), stem)
 
 
 def page(found: Json) -> "Figure":
@@ -40,14 +41,15 @@ def page(found: Json) -> "Figure":
     limits = found["limits"]
     says = [f"{i}. {TITLES.get(name, name)}: {m['says']}" for i, (name, m) in enumerate(limits.items(), 1)]
     text = "\n".join(textwrap.fill(line, 112, subsequent_indent="    ", break_on_hyphens=False) for line in says)
-    head = f"{found['method']} on {found['env']}: " + (
+    head = f"{found['method']} on {found['env']}{_seeds(found)}" + (
         "what limits this run, the worst first" if says else "no measure is beyond its bar"
     )
-    lines = text.count("\n") + 1 if text else 0
+    above = f"{head}\n{text}" if text else head
+    lines = above.count("\n")
     looks = found["looks"]
     with figures.style():
         whole = Figure(figsize=(figures.WIDTH, (6.6 if looks else 0.6) + 0.17 * lines), layout="constrained")
-        whole.suptitle("\n".join([head, text]) if text else head, x=0.01, ha="left", fontsize=9)
+        whole.suptitle(above, x=0.01, ha="left", fontsize=9)
         if looks:
             grid = whole.subplots(3, 3)
             titles = TITLES | (SOFT if found["policy"] == "stochastic" else {})
@@ -56,6 +58,13 @@ def page(found: Json) -> "Figure":
             for axes in grid[-1]:
                 axes.set_xlabel("environment steps")
     return whole
+
+
+def _seeds(found: Json) -> str:
+    """What follows the names in the title: which seed of a finished run this is, and the look's own."""
+    if found["while_training"]:
+        return ": "
+    return f", seed {found['of_seed']} of the run with seed {found['run_seed']}, look seed {found['look_seed']}:\n"
 
 
 def _panel(axes: "Axes", name: str, title: str, looks: list[Json], beyond: bool) -> None:

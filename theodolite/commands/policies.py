@@ -52,10 +52,7 @@ class Trained:
 
     def state(self, seed: int) -> PyTree:
         """The agent's state of one seed of the run."""
-        if not 0 <= seed < self.seeds:
-            raise UserError(
-                f"{self.folder} holds {self.seeds} seeds: expected one of 0 to {self.seeds - 1}, not {seed}."
-            )
+        runlog.check_seed(self.folder, self.seeds, seed)
         parts = self.manifest.get("parts")
         folder, index, count = (self.folder / parts[seed], 0, 1) if parts else (self.folder, seed, self.seeds)
         if folder not in self._cache:

@@ -9,6 +9,9 @@ from typing import IO
 
 from theodolite.core.errors import UserError
 
+LOCK = ".lock"
+"""The file in a folder by which a run holds it."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
@@ -58,7 +61,7 @@ def alone(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("wb")
+        file = (folder / LOCK).open("wb")
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror or error}). Choose another folder.") from error
     with file:

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from jaxtyping import PyTree
 from theodolite.core import checkpoint, results
 from theodolite.core.env import Box, Discrete, Space
 from theodolite.core.errors import NotFinite, UserError
-from theodolite.core.files import alone, write_text
+from theodolite.core.files import LOCK, alone, write_text
 from theodolite.core.judge import Json
 from theodolite.core.scores import dumps, plain
 from theodolite.core.train import Chunk
@@ -49,6 +49,7 @@ class RunLog:
         self.folder, self.identity, self.about = folder, plain(identity), plain(about)
         self.manifest: Json = {}
         self._new = True
+        self._made: list[Path] = []
         self.update = 0
         """Updates in the newest checkpoint."""
         self._stack = ExitStack()
@@ -59,6 +60,7 @@ class RunLog:
     def __enter__(self) -> "RunLog":
         found = check(self.folder, self.identity)
         self._new = not found
+        self._made = [place for place in (self.folder, *self.folder.parents) if not place.exists()]
         self._stack.enter_context(alone(self.folder))
         now = datetime.now(UTC).isoformat(timespec="seconds")
         software = {"versions": results.versions(), "commit": results.commit(), "hardware": results.hardware()}
@@ -84,9 +86,15 @@ class RunLog:
             raise NotFinite(f"{error} {self.state_before()}") from error
 
     def _forget(self) -> None:
-        """Leave a new folder as if untouched: settings that were refused must not stand in the way of mended ones."""
+        """Leave a new folder as if untouched, or none if there was none: settings that were refused must not stand in
+        the way of mended ones."""
         for name in (MANIFEST, METRICS, LAST):
             (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that holds other things stays, and those that it lies in
+            if self._made and [p.name for p in self.folder.iterdir()] == [LOCK]:
+                (self.folder / LOCK).unlink()
+            for place in self._made:
+                place.rmdir()
 
     def state_before(self) -> str:
         """Where the newest good state lies, in words."""
@@ -233,6 +241,17 @@ def check(folder: Path, identity: Json) -> Json:
     if folder.exists() and (not folder.is_dir() or any(not p.name.startswith(".") for p in folder.iterdir())):
         raise UserError(f"{folder} exists and is no run folder. Choose another one with --out.")
     return {}
+
+
+def check_seed(folder: Path, seeds: int, seed: int) -> None:
+    """Refuse a seed, counted from 0, that a run does not have.
+
+    Raises:
+        UserError: it has not.
+    """
+    if not 0 <= seed < seeds:
+        holds = f"{seeds} seeds: expected one of 0 to {seeds - 1}" if seeds > 1 else "one seed: expected 0"
+        raise UserError(f"{folder} holds {holds}, not {seed}.")
 
 
 def read(folder: Path) -> Json:

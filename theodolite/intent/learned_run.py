@@ -71,8 +71,7 @@ def _learned(folder: Path, manifest: Json, seed: int) -> LearnedReward:
             f"{folder} is a run of {method}, which learns no reward that outlives it: expected a run of "
             f"{' or '.join(LEARN_REWARDS)}."
         )
-    if not 0 <= seed < seeds:
-        raise UserError(f"{folder} holds {seeds} seeds: expected one of 0 to {seeds - 1}, not {seed}.")
+    runlog.check_seed(folder, seeds, seed)
     space = runlog.space_from_json(manifest["space"])
     potential = tuple(c["potential_hidden"]) if "potential_hidden" in c else None  # gan_gcl has none
 
