@@ -155,6 +155,8 @@ def test_overestimation_that_falls_asks_for_patience():
     for before, now, patient in ((9.0, 4.0, True), (2.0, 4.0, False), (None, 4.0, False)):
         found = diagnosing.conclude(x, {}, [sound | {"overestimate": before}, sound | {"overestimate": now}], [])
         assert ("train on" in found["limits"]["overestimate"]["says"]) == patient
+    found = diagnosing.conclude(x, {}, [sound | {"overestimate": 9.0}, sound | {"overestimate": 4.0}], ["It diverged."])
+    assert "train on" not in found["limits"]["overestimate"]["says"]
 
 
 def test_returns_of_episodes_end_or_go_on_with_the_best_value():

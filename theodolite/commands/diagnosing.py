@@ -337,7 +337,8 @@ def conclude(x: Subject, whose: Json, looks: list[Json], findings: list[str], *,
     for name, times, _ in diagnosis.limits({name: last[name] for name in diagnosis.MEASURES}, turnable):
         measure = "excess" if name == "diverged" else name
         falls = name == "overestimate" and len(looks) > 1 and (looks[-2][name] or 0) > last[name]
-        says = diagnosis.COMING_DOWN if falls else diagnosis.said(rules[measure], turnable)
+        patience = falls and "diverged" not in limits
+        says = diagnosis.COMING_DOWN if patience else diagnosis.said(rules[measure], turnable)
         limits.setdefault(name, {"value": last[measure], "bar": rules[measure].bar, "times": times, "says": says})
     about = {"method": x.method, "env": x.env, **whose, "policy": "stochastic" if x.lens.sampled else "mode"}
     return {**about, "stopped": stopped, "looks": looks, "limits": limits}
