@@ -10,6 +10,8 @@ from commandline import TINY
 
 import theodolite
 from theodolite import cli
+from theodolite.commands import run
+from theodolite.commands.list import newest
 
 HELP = """
 import sys, time
@@ -159,3 +161,20 @@ def test_evaluate_keeps_standard_output_clean_even_of_noisy_environments(say, tr
     assert say("train", "ppo", *noisy).code == 0
     found = say("evaluate", tmp_path / "noisy", "--episodes", "2", "--json")
     assert json.loads(found.out)["lengths"] == [[5, 5]] and "from below" in found.err
+
+
+def test_a_run_says_what_was_not_as_expected_and_not_as_published():
+    size, verdict = newest("an51/preqn")
+    claims = verdict["claims"]
+    assert run.beside_published(verdict) == f"Verdicts as published at size {size}: {len(claims)} of {len(claims)}."
+    other = [{**claim, "verdict": "refuted"} if claim["id"] == "modulus" else claim for claim in claims]
+    assert run.beside_published({**verdict, "claims": other}).endswith("published otherwise: modulus (supported).")
+    assert run.beside_published({**verdict, "item": "an17/gail", "claims": []}) == "Nothing is published of it."
+    partly = next(claim for claim in claims if claim["id"] == "kernel-diagonal")
+    missed = [e for e in partly["expect"] if e["outcome"] != "supported"]
+    assert missed and len(run._against(partly)) == len(missed)
+    assert run._against({**partly, "verdict": "supported"}) == []
+
+
+def test_a_method_that_is_no_item_is_named_as_such(say):
+    assert "td3 is a method" in say("show", "td3").err

@@ -125,6 +125,8 @@ def _trained(name: str, config: Any, flags: Flags, argv: list[str]) -> int:
         finally:
             if setup.envs is not None and not isinstance(setup.envs, JaxEnvs):
                 setup.envs.close()
+    if found["looks"] and found["looks"][-1]["steps"] > flags.steps:
+        print(f"{folder} is trained for more than {flags.steps:,} steps already; these are its looks.", file=sys.stderr)
     return _report(found, folder, flags.json)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLES = {
-    "return": "return of the greedy policy", "fit": "error on the buffer, held out dotted",
+    "return": "return of the policy", "fit": "error on the buffer, held out dotted",
     "gap": "held-out error over the buffer's", "shift": "the policy's error over the buffer's",
     "overestimate": "Q less the return that followed", "rank": "feature rank over a fresh net's",
     "row_ratio": "row ratio of the kernel", "drift": "move of the targets at a time",
@@ -38,15 +38,16 @@ def page(found: Json) -> "Figure":
     """Bars dashed, what is beyond its bar in colour."""
     from matplotlib.figure import Figure
 
-    limits = found["limits"]
+    limits, looks = found["limits"], found["looks"]
     says = [f"{i}. {TITLES.get(name, name)}: {m['says']}" for i, (name, m) in enumerate(limits.items(), 1)]
     text = "\n".join(textwrap.fill(line, 112, subsequent_indent="    ", break_on_hyphens=False) for line in says)
-    head = f"{found['method']} on {found['env']}{_seeds(found)}" + (
-        "what limits this run, the worst first" if says else "no measure is beyond its bar"
+    head = (
+        f"{found['method']} on {found['env']}{_seeds(found)}"
+        + ("what limits this run, the worst first" if says else "no measure is beyond its bar")
+        + " (dashes: bars; orange: beyond)" * bool(looks)
     )
     above = f"{head}\n{text}" if text else head
     lines = above.count("\n")
-    looks = found["looks"]
     with figures.style():
         whole = Figure(figsize=(figures.WIDTH, (6.6 if looks else 0.6) + 0.17 * lines), layout="constrained")
         whole.suptitle(above, x=0.01, ha="left", fontsize=9)
@@ -90,5 +91,5 @@ def _line(axes: "Axes", looks: list[Json], name: str, form: str, colour: str) ->
     """Draw a measure where there is one."""
     there: list[tuple[Any, Any]] = [(one["steps"], one[name]) for one in looks if one[name] is not None]
     if there:
-        axes.plot(*zip(*there, strict=True), form, color=colour, markersize=4)
+        axes.plot(*zip(*there, strict=True), form, color=colour, markersize=4, clip_on=False)
     return bool(there)

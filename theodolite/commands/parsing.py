@@ -123,6 +123,8 @@ def _sentence(said: str) -> str:
     sentence = " ".join(kept) or "the command line could not be understood"
     if sentence.startswith("Missing from") and len(kept) > 1:
         sentence = f"{kept[1]} is missing"
+    if "valid parse for arguments" in sentence:
+        sentence = f"{sentence.rstrip('.')}. Several values stand apart by spaces"
     return sentence if sentence.endswith(".") else f"{sentence}."
 
 

@@ -19,7 +19,7 @@ class Flags:
     item: Annotated[str, tyro.conf.Positional]
     """A short name such as gail, or a path such as an17/gail."""
     size: Literal["smoke", "quick", "full"] = "quick"
-    """smoke: seconds, never judged; quick: minutes on 2 cores; full: about an hour."""
+    """smoke: seconds, never judged; quick: minutes on 2 cores; full: an hour or two."""
     seeds: int | None = None
     """Seeds per arm; the size's own number if left out."""
     out: str | None = None
@@ -128,9 +128,34 @@ def print_outcome(outcome: Any) -> None:
             ", ".join(filter(None, (claim["source"], claim["where"]))),
         )
         console.print(f"{sign} {claim['verdict'].upper()}  {claim['text']} [{source}]", markup=False)
-        if claim["reason"]:
-            console.print(f"  {claim['reason']}", markup=False, style="dim")
+        for line in [claim["reason"]] if claim["reason"] else _against(claim):
+            console.print(f"  {line}", markup=False, style="dim")
+    if outcome.verdict["size"] != "smoke":
+        console.print(f"\n{beside_published(outcome.verdict)}", markup=False)
     console.print(f"\nreport: {outcome.folder / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _against(claim: Any) -> list[str]:
+    """What was expected and did not come out."""
+    if claim["verdict"] not in ("partly", "refuted"):
+        return []
+    kept = [e for e in claim["expect"] if e["outcome"] != "supported"]
+    return [f"{e['outcome']}: {e['says']}" + f" ({', '.join(e['cases'])})" * bool(e["cases"]) for e in kept]
+
+
+def beside_published(verdict: Any) -> str:
+    """How the verdicts stand to the published ones of the item."""
+    from theodolite.commands.show import published
+
+    name = verdict["item"].rpartition("/")[2]
+    before = {id: said.rpartition(", ") for id, said in published(name).items()}
+    ours = {c["id"]: c["verdict"] for c in verdict["claims"] if c["id"] in before}
+    if not ours:
+        return "Nothing is published of it."
+    size = next(iter(before.values()))[2]
+    differs = [f"{id} ({before[id][0]})" for id, said in ours.items() if said != before[id][0]]
+    told = f"; published otherwise: {', '.join(differs)}" if differs else ""
+    return f"Verdicts as published at size {size}: {len(ours) - len(differs)} of {len(ours)}{told}."
 
 
 def _table(claim: Any, report: Any) -> Any:

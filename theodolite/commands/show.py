@@ -23,6 +23,7 @@ def main(argv: list[str]) -> int:
     """Print the item."""
     flags = parse(Flags, argv, "show")
     from theodolite.claims import registry
+    from theodolite.commands.methods import METHODS
     from theodolite.edition import items
 
     editions = items.load_all()
@@ -30,6 +31,11 @@ def main(argv: list[str]) -> int:
     try:
         about = items.find(flags.item, editions)
     except UserError:
+        if flags.item in METHODS and flags.item not in names:
+            raise UserError(
+                f"{flags.item} is a method, and what is shown are items of the newsletter: see theodolite train "
+                f"{flags.item} --help."
+            ) from None
         if flags.item not in names:
             raise
         about = None
