@@ -256,7 +256,7 @@ def test_a_short_run_on_the_host_is_measured_and_goes_on_where_it_was_interrupte
     assert [one["steps"] for one in found["looks"]] == [80, 160] and found["policy"] == "mode"
     for one in found["looks"]:
         assert one.keys() == {*diagnosis.MEASURES, "steps", "return"} and None not in one.values()
-    assert titles(found)[0] == "return of the greedy policy"
+    assert titles(found)[0] == "return of the policy"
     assert (tmp_path / "whole/diagnosis.svg").exists()
     with stopped_after(7):
         assert say(*command, "--out", tmp_path / "parts").code == 130
