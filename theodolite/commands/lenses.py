@@ -297,6 +297,18 @@ def _expected(targets: Callable, now: Any, b: Sample, key: PRNGKey) -> Float[Arr
     return found if found.ndim == 1 else found[:, -1]
 
 
+def _trailed(c: Any, every: int, targets: Callable, step: Callable, parts: tuple[str, ...]) -> Callable:
+    """How far targets are apart, at the slow copies' next move, with them and with what they trail in their place."""
+
+    def moved(s: PyTree, b: Sample, key: PRNGKey) -> Float[Array, " B"]:
+        before, now = _ahead(c, every, step, s.memory.replay, s.learner, key)
+        old = replace(now, **{f"slow_{part}": getattr(before, f"slow_{part}") for part in parts})
+        new = replace(now, **{f"slow_{part}": getattr(now, part) for part in parts})
+        return _expected(targets, new, b, key) - _expected(targets, old, b, key)
+
+    return moved
+
+
 def _td3(c: td3.Config) -> Lens:
     _check_horizon(c)
     targets, critic_step = partial(td3.targets, c), actor_critic.regression(c.learning_rate)
@@ -304,17 +316,11 @@ def _td3(c: td3.Config) -> Lens:
     def step(now: td3.Learner, b: Sample, key: PRNGKey) -> td3.Learner:
         return td3.improve(c, critic_step, now, b, key)[0]
 
-    def moved(s: td3.State, b: Sample, key: PRNGKey) -> Float[Array, " B"]:
-        before, now = _ahead(c, c.policy_every, step, s.memory.replay, s.learner, key)
-        old = replace(now, slow_policy=before.slow_policy, slow_critics=before.slow_critics)
-        new = replace(now, slow_policy=now.policy, slow_critics=now.critics)
-        return _expected(targets, new, b, key) - _expected(targets, old, b, key)
-
     return _of_critics(
         c,
         targets=targets,
         acts=lambda now, obs, _: now.policy(obs),
-        moved=moved,
+        moved=_trailed(c, c.policy_every, targets, step, ("policy", "critics")),
         discount=float(horizons.longest(c)),
     )
 
@@ -326,11 +332,6 @@ def _sac(c: sac.Config) -> Lens:
     def step(now: sac.Learner, b: Sample, key: PRNGKey) -> sac.Learner:
         return sac.improve(c, critic_step, now, b, key)[0]
 
-    def moved(s: sac.State, b: Sample, key: PRNGKey) -> Float[Array, " B"]:
-        before, now = _ahead(c, 1, step, s.memory.replay, s.learner, key)
-        old, new = (replace(now, slow_critics=critics) for critics in (before.slow_critics, now.critics))
-        return _expected(targets, new, b, key) - _expected(targets, old, b, key)
-
     def most(s: sac.State) -> Scalar:
         """With the largest entropy of a box, or the wanted one, as its `excess` counts."""
         entropy = max(abs(c.target_entropy), math.log(2)) * s.box.shape[0]
@@ -340,7 +341,7 @@ def _sac(c: sac.Config) -> Lens:
         c,
         targets=targets,
         acts=lambda now, obs, key: now.actor(obs).sample(key),
-        moved=moved,
+        moved=_trailed(c, 1, targets, step, ("critics",)),
         discount=float(horizons.longest(c)),
         most=most,
         sampled=lambda s, obs, key: s.learner.actor.scaled(obs).sample(key),
